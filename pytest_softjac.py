@@ -1,0 +1,1 @@
+"""pytest plugin: judge candidates as test items."""

@@ -1,0 +1,99 @@
+"""What the oracle asks of a candidate (`Call`) and what came of it (`Outcome`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+__all__ = ["Call", "Fault", "Growth", "Layout", "Outcome"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the arrays of a call lie. Two calls of one shape and layout get the same addresses.
+
+    side:   the guard page each array touches: "end" right behind it, "start" right before it.
+    offset: distance from that guard page in elements; other values try other alignments.
+    gap:    elements between rows, for candidates that take row strides (stride = n + gap).
+    view:   for Python callables, how the array lies in memory.
+    alias:  (output role, input role) that share one array.
+    """
+
+    side: Literal["end", "start"] = "end"
+    offset: int = 0
+    gap: int = 0
+    view: Literal["contiguous", "strided", "transposed", "reversed", "broadcast"] = "contiguous"
+    alias: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call: inputs by role, each `(rows, n)` in the storage dtype.
+
+    poison is what the output holds before the call: "nan" (a NaN of a fixed, unlikely bit
+    pattern) or "finite" (a fixed, unlikely number).
+    """
+
+    inputs: Mapping[str, Array]
+    rows: int
+    n: int
+    scale: float = 1.0
+    layout: Layout = field(default_factory=Layout)
+    poison: Literal["nan", "finite"] = "nan"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A signal the candidate raised.
+
+    role and offset name the array nearest to the address: offset in bytes, counted from the
+    array's first byte when negative (so -4 is one float32 before it), and from its end otherwise
+    (0 is the first byte past it). Both are None where the address is near no array.
+    """
+
+    signal: str
+    access: Literal["read", "write", "unknown"] = "unknown"
+    role: str | None = None
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one call.
+
+    status:  "ok"; "refused" (a non-zero status was returned, or for empty arrays a Python callable
+             raised); "fault" (a signal, see `fault`); "raised" (a Python exception, in `message`);
+             "exit" (the process ended, `message` says how); "hang" (killed at the time limit);
+             "lost" (the child died without a trace that names the cause).
+    output:  the output array as returned, `(rows, n)` or `(rows, n, n)`; for a Python callable
+             whatever shape and dtype it gave; None where there is none.
+    changed: input roles whose bytes differ after the call.
+    outside: (role, byte offset as in `Fault`) of bytes written outside an array, without a fault.
+    environment: what the call left changed ("rounding mode", "flush to zero", "exception mask",
+             "handler of SIGSEGV", ...).
+    seconds: time of the call alone.
+    """
+
+    status: Literal["ok", "refused", "fault", "raised", "exit", "hang", "lost"]
+    output: Array | None = None
+    fault: Fault | None = None
+    message: str = ""
+    changed: tuple[str, ...] = ()
+    outside: tuple[tuple[str, int], ...] = ()
+    environment: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What a long series of calls left behind in the process."""
+
+    calls: int
+    memory_bytes: int
+    threads: int
+    descriptors: int
