@@ -1,7 +1,111 @@
 # softjac: one command each for everything a contributor does. `make help` lists them.
+#
+# Nothing but Python >= 3.11, a C compiler and make is needed: the first target that needs Python
+# packages creates a virtual environment and installs them. PYTHON=python3.13 takes another
+# interpreter, in an environment of its own.
+
 PYTHON ?= python3
+ifeq ($(PYTHON),python3)
 VENV ?= .venv
+else
+VENV ?= .venv-$(notdir $(PYTHON))
+endif
+BIN := $(VENV)/bin
+# ARGS goes to pytest, WORKERS is the number of its processes.
+ARGS ?=
+WORKERS ?= auto
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- environments: one stamp for each set of packages -------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "softjac needs Python 3.11 or newer; '$(PYTHON)' is not: make PYTHON=python3.x ..." >&2; \
+	  exit 2; }
+	@$(PYTHON) -m venv "$(VENV)" || { rm -rf "$(VENV)"; \
+	  echo "'$(PYTHON)' cannot create environments: install its venv package (python3-venv)" >&2; \
+	  exit 2; }
+
+PACKAGING := pyproject.toml $(wildcard csrc/hatch_build.py)
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+
+$(VENV)/.base: $(BIN)/python $(PACKAGING)
+	$(INSTALL) .
+	@touch $@
+$(VENV)/.with-%: $(BIN)/python $(PACKAGING)
+	$(INSTALL) '.[$*]'
+	@touch $@ $(VENV)/.base
+
+.PHONY: venv
+venv: $(VENV)/.with-test $(VENV)/.with-lint ## the environment with everything for development
+	@echo "softjac is ready: . $(BIN)/activate"
+
+# --- the C library: rules of csrc/lib.mk ---------------------------------------------------------
+
+-include csrc/lib.mk
+
+# --- the work -------------------------------------------------------------------------------------
+
+.PHONY: verify
+verify: $(VENV)/.base lib ## judge the bundled kernels and the gallery against the reference
+	$(BIN)/python examples/verify.py
+
+.PHONY: test
+test: $(VENV)/.with-test lib ## the tests (ARGS='-k name' selects, WORKERS=0 runs in one process)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 $(ARGS)
+
+.PHONY: test-exhaustive
+test-exhaustive: $(VENV)/.with-test lib ## the tests that take minutes or hours
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 -m exhaustive $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.with-lint ## ruff, clang-format and mypy; changes nothing
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
+	$(BIN)/python -m mypy
+
+.PHONY: format
+format: $(VENV)/.with-lint ## ruff and clang-format, in place
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+	$(BIN)/clang-format -i $(C_SOURCES)
+
+.PHONY: types
+types: $(VENV)/.with-lint ## mypy, strict
+	$(BIN)/python -m mypy
+
+C_SOURCES = $(wildcard csrc/*.c csrc/*.h)
+
+.PHONY: docs
+docs: $(VENV)/.with-docs ## the documentation, in build/site
+	$(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
+
+.PHONY: wheel
+wheel: $(BIN)/python ## sdist and wheel, in dist
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build --outdir dist .
+
+.PHONY: bench
+bench: $(VENV)/.with-bench lib ## peers side by side, written to docs
+	$(BIN)/python benchmarks/run.py
+
+.PHONY: record
+record: $(VENV)/.with-bench $(VENV)/.with-test lib ## what the oracle says of every mutant, beside its peers
+	$(BIN)/python benchmarks/record.py
+
+.PHONY: clean
+clean: ## remove what was built, keep the environments
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f softjac/native/libsoftjac.* softjac/native/_abi.py
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## remove the environments too
+	rm -rf .venv .venv-*
