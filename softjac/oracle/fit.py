@@ -1,0 +1,170 @@
+"""Does one number a row explain the differences? Decides it, and gives error over bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle.bounds import Bound
+
+__all__ = ["Judged", "judge"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# Rows with two free numbers that the quick tests leave open go to an exact linear program; past
+# this many refuted ones the rest of a batch is refused by the quick tests' word.
+EXACT_ROWS = 8
+
+
+@dataclass(slots=True)
+class Judged:
+    """Per row: error over bound, the element that is worst, and whether it is merely unlikely.
+
+    numbers are the free numbers that explain the row best, each over its window.
+    """
+
+    ratio: Array
+    index: Array
+    suspect: Array
+    numbers: Array
+
+
+def judge(residual: Array, bound: Bound, *, own_sums: bool = False) -> Judged:
+    """Judges `residual` = got - exact, `(rows, elements)`; rows with ratio > 1 are refuted.
+
+    own_sums is for candidates that may sum afresh for every element: each element then has the
+    whole window, and no common number is looked for.
+    """
+    rows, elements = residual.shape
+    if elements == 0:
+        zero = np.zeros(rows)
+        return Judged(zero, np.zeros(rows, np.intp), zero > 1, np.zeros((rows, 0)))
+    broken = ~np.isfinite(residual)
+    clean = np.where(broken, 0.0, residual)
+    if own_sums or not bound.directions:
+        scaled = np.abs(clean) / bound.own()
+        numbers = np.zeros((rows, 0))
+        ratio = scaled.max(axis=1)
+        suspect = np.zeros(rows, bool)
+    else:
+        weighted = clean / bound.tolerance
+        slopes = [direction / bound.tolerance for direction in bound.directions]
+        fit = _one_number if len(slopes) == 1 else _two_numbers
+        numbers, ratio, least = fit(weighted, slopes, bound)
+        scaled = np.abs(weighted - sum(numbers[:, [k]] * s for k, s in enumerate(slopes)))
+        windows = np.stack(bound.windows, axis=1)
+        numbers = numbers / windows
+        suspect = (ratio <= 1.0) & (least > bound.likely[0])
+    index = np.where(broken.any(axis=1), broken.argmax(axis=1), scaled.argmax(axis=1))
+    ratio = np.where(broken.any(axis=1), np.inf, ratio)
+    return Judged(ratio, index, suspect, numbers)
+
+
+def _one_number(weighted: Array, slopes: list[Array], bound: Bound) -> tuple[Array, Array, Array]:
+    """The best δ of each row, its ratio, and the least |δ| that leaves every element in bound."""
+    slope, window = slopes[0], bound.windows[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre = weighted / slope
+        half = np.abs(1.0 / slope)
+    flat = slope == 0.0
+    low = np.where(flat, -np.inf, centre - half).max(axis=1)
+    high = np.where(flat, np.inf, centre + half).min(axis=1)
+    shaped = (low <= high) & ~(flat & (np.abs(weighted) > 1.0)).any(axis=1)
+    least = np.where((low <= 0.0) & (high >= 0.0), 0.0, np.minimum(np.abs(low), np.abs(high)))
+    middle = np.clip(np.where(np.isfinite(low + high), 0.5 * (low + high), 0.0), -window, window)
+    best, error = np.zeros_like(window), np.abs(weighted).max(axis=1)
+    for trial in (_least_squares(weighted, slopes)[:, 0], middle):
+        trial = np.clip(trial, -window, window)
+        trial_error = np.abs(weighted - trial[:, None] * slope).max(axis=1)
+        best = np.where(trial_error < error, trial, best)
+        error = np.minimum(error, trial_error)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reach = np.where(least == 0.0, 0.0, least / window)
+    honest = shaped & (reach <= 1.0)
+    ratio = np.where(honest, np.minimum(np.maximum(error, reach), 1.0), np.maximum(error, reach))
+    ratio = np.where(honest, ratio, np.maximum(ratio, np.nextafter(1.0, 2.0)))
+    return best[:, None], ratio, least
+
+
+def _two_numbers(weighted: Array, slopes: list[Array], bound: Bound) -> tuple[Array, Array, Array]:
+    """The same for two free numbers: least squares, reweighting towards the minimax, exactly last."""
+    windows = np.stack(bound.windows, axis=1)
+    weights = np.ones_like(weighted)
+    best = np.zeros_like(windows)
+    error = np.abs(weighted).max(axis=1)
+    for _ in range(12):
+        open_rows = error > 0.9
+        if not open_rows.any():
+            break
+        trial = _least_squares(weighted, slopes, weights)
+        trial = np.clip(trial, -windows, windows)
+        left = np.abs(weighted - sum(trial[:, [k]] * s for k, s in enumerate(slopes)))
+        trial_error = left.max(axis=1)
+        better = trial_error < error
+        best[better] = trial[better]
+        error = np.minimum(error, trial_error)
+        weights = weights * (left + 1e-12)
+        weights /= weights.max(axis=1, keepdims=True)
+    refuted = 0
+    for row in np.flatnonzero(error > 1.0):
+        if refuted >= EXACT_ROWS:
+            break
+        exact = _linear_program(weighted[row], [s[row] for s in slopes], windows[row])
+        if exact is not None:
+            error[row], best[row] = exact
+        refuted += error[row] > 1.0
+    return best, error, np.abs(best[:, 0])
+
+
+def _least_squares(weighted: Array, slopes: list[Array], weights: Array | None = None) -> Array:
+    """Weighted least squares for one or two coefficients a row, `(rows, coefficients)`."""
+    scale = [np.abs(s).max(axis=1, keepdims=True) for s in slopes]
+    columns = [s / np.where(m > 0.0, m, 1.0) for s, m in zip(slopes, scale, strict=True)]
+    w = 1.0 if weights is None else weights
+    first = (w * columns[0] * columns[0]).sum(axis=1)
+    right = (w * columns[0] * weighted).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if len(columns) == 1:
+            solution = np.where(first > 0.0, right / first, 0.0)[:, None]
+        else:
+            cross = (w * columns[0] * columns[1]).sum(axis=1)
+            second = (w * columns[1] * columns[1]).sum(axis=1)
+            right_2 = (w * columns[1] * weighted).sum(axis=1)
+            determinant = first * second - cross * cross
+            regular = determinant > 1e-12 * first * second
+            one = np.where(regular, (second * right - cross * right_2) / determinant, right / first)
+            two = np.where(regular, (first * right_2 - cross * right) / determinant, 0.0)
+            solution = np.stack([one, two], axis=1)
+    solution = np.where(np.isfinite(solution), solution, 0.0)
+    return np.asarray(solution / np.concatenate([np.where(m > 0, m, 1.0) for m in scale], axis=1))
+
+
+def _linear_program(
+    weighted: Array, slopes: list[Array], windows: Array
+) -> tuple[float, Array] | None:
+    """Minimises max_i |weighted_i - Σ δ_k slope_ki| over the windows, growing the active set."""
+    from scipy.optimize import linprog
+
+    matrix = np.stack(slopes, axis=1) * windows  # unknowns in units of their windows
+    active = np.argsort(-np.abs(weighted))[:200]
+    solution = np.zeros(len(slopes))
+    for _ in range(20):
+        rows = matrix[active]
+        ones = np.ones((len(active), 1))
+        answer = linprog(
+            [*([0.0] * len(slopes)), 1.0],
+            A_ub=np.block([[rows, -ones], [-rows, -ones]]),
+            b_ub=np.concatenate([weighted[active], -weighted[active]]),
+            bounds=[(-1.0, 1.0)] * len(slopes) + [(0.0, None)],
+        )
+        if answer.status != 0:
+            return None
+        solution, level = answer.x[:-1], answer.x[-1]
+        left = np.abs(weighted - matrix @ solution)
+        violated = np.flatnonzero(left > level * (1 + 1e-9) + 1e-12)
+        if violated.size == 0 or level > 1.0:
+            return float(max(level, left.max() if level <= 1.0 else level)), solution * windows
+        active = np.union1d(active, violated[np.argsort(-left[violated])[:200]])
+    return None

@@ -1,0 +1,69 @@
+"""What the oracle knows of an op: its roles, its formula, its bound and its known mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle.bounds import Bound
+from softjac.oracle.sample import Sample
+
+__all__ = ["Mistake", "Op"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A formula people write by mistake: what it gives on a sample.
+
+    applies says where the prediction means anything (a lost scale needs a scale).
+    """
+
+    id: str
+    predict: Callable[[Sample], Array]
+    applies: Callable[[Sample], bool] = lambda sample: True
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """An op as the oracle sees it.
+
+    name:      as on the command line.
+    summary:   one line for `softjac ops`.
+    forward:   the forward op whose derivative this is, or itself.
+    output:    role of what it computes.
+    vector:    role of the cotangent or tangent it takes, if any.
+    formula:   the textbook formula in float64.
+    bound:     how far an honest candidate may be from the exact answer.
+    condition: the translation-free condition number C, componentwise.
+    row_sum:   what the elements of a row (of a Jacobian: of each of its rows) add up to, after
+               weighting by `weights`; None where nothing follows.
+    mistakes:  the formulas people write instead.
+    """
+
+    name: str
+    summary: str
+    forward: str
+    output: str
+    vector: str | None
+    formula: Callable[[Sample], Array]
+    bound: Callable[[Sample, Array], Bound]
+    condition: Callable[[Sample, Array], Array]
+    mistakes: tuple[Mistake, ...]
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether its result, and the `y` it takes, are log-probabilities."""
+        return self.forward == "log_softmax"
+
+    @property
+    def takes(self) -> tuple[tuple[str, ...], ...]:
+        """The input roles a candidate may name: from logits, or from the result."""
+        if self.output == "y":
+            return (("x",),)
+        tail = () if self.vector is None else (self.vector,)
+        return (("y", *tail), ("x", *tail))

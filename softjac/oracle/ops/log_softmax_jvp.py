@@ -1,0 +1,72 @@
+"""log_softmax_jvp: y_dot_i = x_dot_i - Σ p_j x_dot_j, p = exp(y), times the scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle import mistakes
+from softjac.oracle.bounds import Bound, exp_error, forward_error, mean_window, rounded_to_storage
+from softjac.oracle.op import Mistake, Op
+from softjac.oracle.ops.log_softmax_vjp import total
+from softjac.oracle.sample import Sample
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def formula(sample: Sample) -> Array:
+    """x_dot_i - s."""
+    return np.asarray(sample.scale * (sample.vector - sample.mean))
+
+
+def bound(sample: Sample, exact: Array) -> Bound:
+    """The free number is s = Σ p_j x_dot_j; every element of a row moves with it alike.
+
+    Element: each of the differences (x_dot - c), (e - t) is rounded once: 2 u |x_dot_i - s|, or,
+    centred at x_dot_k where p_k ≥ 1/2, u (|x_dot_i - x_dot_k| + |x_dot_i - s|). The number: that
+    of softmax's product, and Σ p_j κ(|ℓ_j|) |x_dot_j| for the exponentials.
+    """
+    u, tiny = sample.precision.u, sample.precision.tiny
+    p, v, s = sample.y, sample.vector, sample.mean
+    worst, likely = mean_window(sample)
+    level = np.where(np.isfinite(sample.log_y), np.abs(sample.log_y), 0.0)
+    top = np.take_along_axis(v, sample.top, axis=1)
+    distance = np.maximum(np.abs(v), np.where(sample.dominant, np.abs(v - top), 0.0))
+    moved = (p * u * exp_error(level) * distance).sum(axis=1)
+    if sample.from_logits:
+        forward = forward_error(sample)
+        moved += (p * forward.element * distance).sum(axis=1)
+        worst = worst + np.abs(s[:, 0]) * forward.window
+        likely = likely + np.abs(s[:, 0]) * forward.likely
+    size = np.abs(v - s)
+    tolerance = u * np.maximum(2.0 * size, np.where(sample.dominant, np.abs(v - top) + size, 0.0))
+    scale = abs(sample.scale)
+    tolerance = scale * tolerance + (u * np.abs(exact) if scale != 1.0 else 0.0)
+    tolerance += 2.0 * tiny * max(1.0, scale)
+    direction = np.full_like(exact, -sample.scale)
+    limits = Bound(tolerance, (direction,), (worst + moved,), (likely + moved,))
+    return rounded_to_storage(sample, exact, limits)
+
+
+def condition(sample: Sample, exact: Array) -> Array:
+    """C_i = |x_dot_i - s| + Σ p_j |x_dot_j - s|."""
+    distance = np.abs(sample.vector - sample.mean)
+    mean = (sample.y * distance).sum(axis=1, keepdims=True)
+    return np.asarray(abs(sample.scale) * (distance + mean))
+
+
+OP = Op(
+    name="log_softmax_jvp",
+    summary="tangent y_dot = J x_dot of log_softmax, from y (log-probabilities) or from x",
+    forward="log_softmax",
+    output="y_dot",
+    vector="x_dot",
+    formula=formula,
+    bound=bound,
+    condition=condition,
+    mistakes=(
+        *mistakes.logarithmic_product(),
+        Mistake("transposed", lambda s: s.scale * (s.vector - s.y * total(s))),
+    ),
+)

@@ -1,0 +1,49 @@
+"""softmax: y_i = exp(z_i) / Σ exp(z_j), z = scale · x."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle import mistakes
+from softjac.oracle.bounds import Bound, forward_error, rounded_to_storage
+from softjac.oracle.op import Mistake, Op
+from softjac.oracle.sample import Sample
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def formula(sample: Sample) -> Array:
+    """The probabilities."""
+    return sample.y
+
+
+def bound(sample: Sample, exact: Array) -> Bound:
+    """ŷ_i = y_i (1 + δ)(1 + ε_i): `forward_error`, and 2 F for what flushes."""
+    forward = forward_error(sample)
+    tolerance = exact * forward.element + 2.0 * sample.precision.tiny
+    limits = Bound(tolerance, (exact,), (forward.window,), (forward.likely,))
+    return rounded_to_storage(sample, exact, limits)
+
+
+def condition(sample: Sample, exact: Array) -> Array:
+    """C_i = y_i."""
+    return exact
+
+
+OP = Op(
+    name="softmax",
+    summary="probabilities y from logits x",
+    forward="softmax",
+    output="y",
+    vector=None,
+    formula=formula,
+    bound=bound,
+    condition=condition,
+    mistakes=(
+        Mistake("softmax-twice", lambda s: mistakes.softmax(s.y)),
+        Mistake("log-softmax-formula", lambda s: s.log_y),
+        *mistakes.forward(lambda probabilities: probabilities),
+    ),
+)

@@ -1,0 +1,126 @@
+"""A batch of rows of one length in float64: what the candidate was given, and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle.precision import Precision
+
+__all__ = ["Sample"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Sample:
+    """The inputs of some rows, each `(rows, n)`, and the quantities that bounds are built from.
+
+    What is computed here is plain float64: good enough to bound an error, never the answer that
+    an output is compared with (`reference.py` has that).
+    """
+
+    def __init__(
+        self,
+        given: Mapping[str, Array],
+        *,
+        scale: float = 1.0,
+        precision: Precision,
+        logarithmic: bool = False,
+    ) -> None:
+        self.given = {role: np.asarray(value, np.float64) for role, value in given.items()}
+        self.scale = float(scale)
+        self.precision = precision
+        self.logarithmic = logarithmic
+        self.rows, self.n = next(iter(self.given.values())).shape
+
+    def take(self, rows: Array) -> Sample:
+        """The same sample, these rows only."""
+        return Sample(
+            {role: value[rows] for role, value in self.given.items()},
+            scale=self.scale,
+            precision=self.precision,
+            logarithmic=self.logarithmic,
+        )
+
+    @property
+    def from_logits(self) -> bool:
+        """Whether the candidate was given logits, not the result."""
+        return "x" in self.given
+
+    @cached_property
+    def vector(self) -> Array:
+        """The cotangent or the tangent."""
+        return self.given["dy"] if "dy" in self.given else self.given["x_dot"]
+
+    @cached_property
+    def z(self) -> Array:
+        """Scaled logits."""
+        return self.given["x"] * self.scale if self.scale != 1.0 else self.given["x"]
+
+    @cached_property
+    def gap(self) -> Array:
+        """r_i = max z - z_i, infinite at masked entries."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.z.max(axis=1, keepdims=True) - self.z)
+
+    @cached_property
+    def finite_gap(self) -> Array:
+        """r_i with 0 at masked entries, where nothing is left to round."""
+        return np.where(np.isfinite(self.gap), self.gap, 0.0)
+
+    @cached_property
+    def log_sum(self) -> Array:
+        """log Σ exp(z_j - max z), `(rows, 1)`."""
+        return np.asarray(np.log(np.exp(-self.gap).sum(axis=1, keepdims=True)))
+
+    @cached_property
+    def log_y(self) -> Array:
+        """Log-probabilities."""
+        if self.from_logits:
+            return np.asarray(-self.gap - self.log_sum)
+        if self.logarithmic:
+            return self.given["y"]
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.given["y"]))
+
+    @cached_property
+    def y(self) -> Array:
+        """Probabilities."""
+        if self.from_logits:
+            weights = np.exp(-self.gap)
+            return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+        return np.asarray(np.exp(self.given["y"])) if self.logarithmic else self.given["y"]
+
+    @cached_property
+    def top(self) -> Array:
+        """k, the index of a largest probability, `(rows, 1)`."""
+        return np.asarray((self.log_y if self.logarithmic else self.y).argmax(axis=1)[:, None])
+
+    @cached_property
+    def dominant(self) -> Array:
+        """Whether y_k ≥ 1/2, `(rows, 1)`."""
+        return np.asarray(np.take_along_axis(self.y, self.top, axis=1) >= 0.5)
+
+    @cached_property
+    def is_top(self) -> Array:
+        """Whether an element is the dominant one, `(rows, n)`."""
+        return np.asarray((np.arange(self.n) == self.top) & self.dominant)
+
+    @cached_property
+    def mean(self) -> Array:
+        """s = Σ y_j v_j, `(rows, 1)`."""
+        return np.asarray((self.y * self.vector).sum(axis=1, keepdims=True))
+
+    @cached_property
+    def defect(self) -> Array:
+        """|1 - Σ y_j|: how far the probabilities, as given, are from summing to 1, `(rows, 1)`."""
+        return np.asarray(np.abs(1.0 - self.y.sum(axis=1, keepdims=True)))
+
+    @cached_property
+    def records(self) -> Array:
+        """How often the running maximum of the logits rises after the first element, `(rows,)`."""
+        running = np.maximum.accumulate(self.z, axis=1)
+        return np.asarray((running[:, 1:] > running[:, :-1]).sum(axis=1))
