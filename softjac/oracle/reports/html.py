@@ -1,0 +1,131 @@
+"""Reports as one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+import softjac
+from softjac.oracle.findings import Report
+from softjac.oracle.reports import pictures
+from softjac.oracle.reports.numbers import plural, short
+from softjac.oracle.reports.text import command, counterexample_lines
+
+__all__ = ["document", "page", "section"]
+
+SIGNS = {"verified": "✓", "refuted": "✗", "inconclusive": "?", "error": "!"}
+
+
+@cache
+def template(name: str) -> jinja2.Template:
+    """A template of this package."""
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.globals.update(short=short, plural=plural, signs=SIGNS)
+    source = resources.files(__package__).joinpath(name).read_text("utf-8")
+    return environment.from_string(source)
+
+
+def jacobian_pictures(report: Report) -> list[tuple[str, Markup]]:
+    """The Jacobian expected, got and their difference, each with its caption."""
+    if report.jacobian is None:
+        return []
+    expected, got = (np.asarray(part, dtype=np.float64) for part in report.jacobian)
+    difference = got - expected
+    finite = np.abs(expected[np.isfinite(expected)])
+    largest = float(finite.max(initial=0.0))
+    wrong = np.abs(difference[np.isfinite(difference)]).max(initial=0.0)
+    return [
+        (caption, pictures.matrix(part, scale, caption))
+        for caption, part, scale in (
+            (f"expected (largest {largest:.3g})", expected, largest),
+            ("got (same scale)", got, largest),
+            (f"difference (largest {wrong:.3g})", difference, float(wrong)),
+        )
+    ]
+
+
+def plots(report: Report) -> list[tuple[str, Markup]]:
+    """The curves that the run gives, each with its caption."""
+    drawn = []
+    if report.points:
+        lanes = f"worst error over bound against position modulo {pictures.LANES}"
+        drawn.append(("worst error over bound against n", pictures.ratio_by_length(report.points)))
+        drawn.append((lanes, pictures.ratio_by_lane(report.points)))
+    if report.exp_errors:
+        drawn.append(("error of exp in ulp against x - max", pictures.exp_curve(report.exp_errors)))
+    return drawn
+
+
+def anchor(report: Report) -> str:
+    """A name for links within the page."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", f"{report.target}-{report.op}-{report.dtype}").strip("-")
+
+
+def section(report: Report) -> dict[str, str]:
+    """One candidate's part of the page, and what the table at its top says of it.
+
+    Args:
+        report: what a run gave.
+
+    Returns:
+        Strings only, so that a process can hand it to another.
+    """
+    counterexamples = [
+        {
+            "text": "\n".join(
+                line.removeprefix("  ") for _, line in counterexample_lines(found, report.dtype)
+            ),
+            "replay": f"softjac replay {found.replay} {command(report)}" if found.replay else "",
+        }
+        for found in report.counterexamples
+    ]
+    content: dict[str, Any] = {
+        "report": report,
+        "anchor": anchor(report),
+        "counterexamples": counterexamples,
+        "jacobian": jacobian_pictures(report),
+        "plots": plots(report),
+    }
+    return {
+        "anchor": anchor(report),
+        "verdict": report.verdict,
+        "target": report.target,
+        "op": report.op,
+        "dtype": report.dtype,
+        "bug": ", ".join(d.id for d in report.diagnoses),
+        "html": template("section.html.jinja").render(content),
+    }
+
+
+def page(sections: Sequence[dict[str, str]]) -> str:
+    """The page of several candidates.
+
+    Args:
+        sections: what `section` gave for each.
+
+    Returns:
+        HTML text with its style and pictures inside, and no script.
+    """
+    parts = [{**part, "html": Markup(part["html"])} for part in sections]
+    return template("page.html.jinja").render(sections=parts, version=softjac.__version__)
+
+
+def document(reports: Sequence[Report]) -> str:
+    """The text of an HTML file.
+
+    Args:
+        reports: what the runs gave.
+
+    Returns:
+        One self-contained page.
+    """
+    return page([section(report) for report in reports])

@@ -1,0 +1,246 @@
+"""The report that a person reads: verdict, bug, fix, counterexample, replay."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle.findings import CheckResult, Counterexample, Diagnosis, Report
+from softjac.oracle.reports.numbers import number, plural, ratio, short
+
+__all__ = ["check_lines", "command", "headline", "lines", "text"]
+
+WIDTH = 100
+# Elements of a row that are shown around the failing one.
+SHOWN = 12
+
+# Style of a line: a name that the terminal turns into a colour, and plain text drops.
+Line = tuple[str, str]
+
+STYLES = {
+    "pass": "green",
+    "fail": "bold red",
+    "suspect": "bold yellow",
+    "reported": "cyan",
+    "skipped": "dim",
+    "verified": "bold green",
+    "refuted": "bold red",
+    "inconclusive": "bold yellow",
+    "error": "bold red",
+}
+
+
+def folded(label: str, content: str, style: str = "") -> Iterator[Line]:
+    """A labelled paragraph, folded to the width with a hanging indent."""
+    first = f"  {label:<10}" if label else "  "
+    wrapped = textwrap.wrap(
+        content,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    yield from ((style, line) for line in wrapped)
+
+
+def title(report: Report) -> str:
+    """What was judged, in one line."""
+    assumed = f", assuming {' and '.join(report.assumptions)}" if report.assumptions else ""
+    return f"{report.target}: {report.op}, {report.dtype}{assumed}"
+
+
+def headline(report: Report) -> str:
+    """The verdict in one line: what a log or an annotation needs.
+
+    Example:
+        >>> headline(Report("m:f", "softmax_vjp", "float32", "verified"))
+        'VERIFIED m:f: softmax_vjp, float32'
+    """
+    if report.verdict == "error":
+        return f"ERROR {report.target}: {report.error}"
+    names = ", ".join(diagnosis.id for diagnosis in report.diagnoses)
+    return f"{report.verdict.upper()} {title(report)}" + (f": {names}" if names else "")
+
+
+def check_lines(check: CheckResult) -> Iterator[Line]:
+    """One check in one line, and its detail where there is something to say."""
+    calls = plural(check.calls, "call") if check.calls else ""
+    line = f"  {check.name:<12} {check.status:<9}{calls:>14}   {ratio(check.worst_ratio)}"
+    detail = "" if check.status == "pass" else " ".join(check.detail.split())
+    fits = len(f"{line.rstrip()}   {detail}") <= WIDTH
+    yield STYLES[check.status], (f"{line.rstrip()}   {detail}" if fits else line).rstrip()
+    if not fits:
+        yield from folded(" " * 12, detail)
+
+
+def command(report: Report) -> str:
+    """The target and the options that say what was judged, as far as the report knows them."""
+    words = [report.target, "--op", report.op, "--dtype", report.dtype]
+    for assumption in report.assumptions:
+        words += ["--assume", assumption]
+    return shlex.join(words)
+
+
+def diagnosis_lines(diagnosis: Diagnosis) -> Iterator[Line]:
+    """The bug's name in a sentence, what speaks for it, and what to do."""
+    sentence = f"{diagnosis.id}: {diagnosis.title}"
+    yield from folded("bug", sentence, "bold")
+    evidence = f"explains {diagnosis.explains:.0%} of the failures"
+    if diagnosis.evidence:
+        evidence = f"{diagnosis.evidence} ({evidence})"
+    yield from folded("evidence", evidence)
+    yield from folded("fix", diagnosis.fix)
+
+
+def window(n: int, index: int | None) -> range:
+    """The elements of a row to show: all of a short one, else those around the failing one."""
+    if n <= 2 * SHOWN:
+        return range(n)
+    if index is None:
+        return range(SHOWN // 3)
+    start = max(0, min(index - SHOWN // 2, n - SHOWN))
+    return range(start, start + SHOWN)
+
+
+def table(header: list[str], rows: list[list[str]], marked: int | None) -> Iterator[Line]:
+    """Columns aligned right, the marked row pointed at."""
+    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
+    for number_of, cells in enumerate([header, *rows]):
+        wrong = marked is not None and number_of == marked + 1
+        sign = ">" if wrong else " "
+        line = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        yield ("bold red" if wrong else "dim" if number_of == 0 else ""), f"  {sign} {line}"
+
+
+def slice_of(array: Any, row: int, i: int | None) -> Any:
+    """One row of a result: of a Jacobian, the row i of the matrix."""
+    if array is None or row >= len(array):
+        return None
+    picked = array[row]
+    return (
+        picked[i or 0] if picked.ndim == 2 and i is not None and (i or 0) < len(picked) else picked
+    )
+
+
+def row_table(found: Counterexample, dtype: str, row: int) -> Iterator[Line]:
+    """One row of a counterexample: inputs, got and expected, side by side."""
+    index = found.index or ()
+    jacobian = found.expected is not None and found.expected.ndim == 3
+    i = index[1] if jacobian and len(index) > 1 else (0 if jacobian else None)
+    failing = index[-1] if len(index) > 1 and index[0] == row else None
+    columns: dict[str, Any] = {role: array[row] for role, array in found.inputs.items()}
+    columns["got"] = slice_of(found.got, row, i)
+    columns["expected"] = slice_of(found.expected, row, i)
+    columns = {name: value for name, value in columns.items() if value is not None}
+    shown = window(found.n, failing)
+    cells = [
+        [str(j), *(number(v[j], dtype) if j < len(v) else "" for v in columns.values())]
+        for j in shown
+        if all(np.ndim(v) == 1 for v in columns.values())
+    ]
+    if not cells:
+        return
+    if jacobian:
+        yield "", f"  row {i} of the Jacobian:"
+    label = "j" if jacobian else "i"
+    marked = None if failing is None else shown.index(failing) if failing in shown else None
+    yield from table([label, *columns], cells, marked)
+    if len(shown) < found.n:
+        yield "dim", f"    ... elements {shown.start} to {shown.stop - 1} of {found.n}"
+
+
+def place(index: tuple[int, ...]) -> str:
+    """Where in the result: the row, and the element or the entry of the Jacobian.
+
+    Example:
+        >>> place((0, 8)), place((0, 1, 2))
+        ('row 0, i = 8', 'row 0, i = 1, j = 2')
+    """
+    names = ("row ", "i = ", "j = ")
+    return ", ".join(f"{name}{int(i)}" for name, i in zip(names, index, strict=False))
+
+
+def counterexample_lines(found: Counterexample, dtype: str) -> Iterator[Line]:
+    """A counterexample that can be checked by hand."""
+    where = f", wrong at {place(found.index)}" if found.index else ""
+    scale = "" if found.scale == 1.0 else f", scale = {found.scale:g}"
+    detail = f": {found.detail}" if found.detail else ""
+    size = f"rows = {found.rows}, n = {found.n}{scale}{where}"
+    yield from folded("", f"counterexample of {found.check}, {size}{detail}", "bold")
+    if not found.n or not found.rows:
+        return
+    failing = found.index[0] if found.index else 0
+    every = found.rows * found.n <= 2 * SHOWN
+    for row in range(found.rows) if every else [failing]:
+        if found.rows > 1:
+            yield "", f"  row {row}:"
+        yield from row_table(found, dtype, row)
+
+
+def verdict_lines(report: Report) -> Iterator[Line]:
+    """The verdict with its limits, the bugs, and how accurate the candidate is."""
+    if report.verdict == "error":
+        yield STYLES["error"], f"ERROR  {report.error}"
+        return
+    effort = f"{plural(report.calls, 'call')}, {plural(report.rows, 'row')}, {report.seconds:.1f} s"
+    yield STYLES[report.verdict], f"{report.verdict.upper()}  {title(report)}  ({effort})"
+    for diagnosis in report.diagnoses:
+        yield from diagnosis_lines(diagnosis)
+    if report.verdict != "verified":
+        for check in report.checks:
+            if check.status in ("fail", "suspect") and not report.diagnoses and check.detail:
+                yield from folded(check.name, check.detail)
+    if report.accuracy is not None:
+        tails = {True: "; tails accurate componentwise", False: "; tails lost", None: ""}
+        yield from folded(
+            "accuracy",
+            f"{report.accuracy.kind}, worst {short(report.accuracy.worst_ulp)} ulp, "
+            f"{ratio(report.accuracy.worst_ratio)}{tails[report.accuracy.componentwise_tails]}",
+        )
+    for limit in report.limits:
+        yield from folded("limit", limit, "dim")
+
+
+def lines(report: Report, options: str | None = None) -> Iterator[Line]:
+    """The report after its checks: pairs of a style and a line.
+
+    Args:
+        report: what a run gave.
+        options: the target and options that follow `softjac replay REPLAY`; by default those
+            that the report knows.
+
+    Returns:
+        (style, line): styles are names of rich's; plain text drops them.
+    """
+    yield from verdict_lines(report)
+    for number_of, found in enumerate(report.counterexamples):
+        if number_of == 0:
+            yield "", ""
+            yield from counterexample_lines(found, report.dtype)
+        elif number_of == 1:
+            yield "", "  more counterexamples:"
+        if number_of > 0:
+            detail = f": {found.detail}" if found.detail else ""
+            yield from folded("", f"  {found.check}, rows = {found.rows}, n = {found.n}{detail}")
+        if found.replay:
+            rest = command(report) if options is None else options
+            yield "cyan", f"  softjac replay {shlex.quote(found.replay)} {rest}"
+
+
+def text(report: Report, options: str | None = None) -> str:
+    """The whole report as plain text.
+
+    Args:
+        report: what a run gave.
+        options: as in `lines`.
+
+    Returns:
+        A line a check, then the verdict and what belongs to it.
+    """
+    checks = (line for check in report.checks for _, line in check_lines(check))
+    return "\n".join([*checks, *(line for _, line in lines(report, options))])
