@@ -1,0 +1,217 @@
+"""softmax and log_softmax: values, and derivative rules that call the closed forms."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from softjac._derivatives import _class_axes, product
+from softjac._errors import ArgumentError
+from softjac._summation import tree_sum
+from softjac._types import DTYPES, Array, ArrayLike, Axis
+
+__all__ = ["log_softmax", "softmax"]
+
+
+def softmax(
+    x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None, scale: ArrayLike = 1.0
+) -> Array:
+    r"""Turn logits into probabilities.
+
+    \( y_i = \exp(c x_i) / \sum_j \exp(c x_j) \), with c the scale.
+
+    Args:
+        x: logits, shape `(..., n)`; integers count as the default float.
+        axis: the axis or axes that hold the classes; None for all.
+        where: the entries that take part; the others get probability 0.
+        scale: a number every logit is multiplied by (1/T for a temperature T).
+
+    Returns:
+        Probabilities, shape and dtype of x.
+
+    Raises:
+        ArgumentError: a dtype, axis or scale that is not supported.
+
+    Numerics:
+        Accurate relative to each y_i, however small: the rounding of x - max is carried along,
+        and the sum is pairwise. Logits of -inf give 0. A NaN, an infinite maximum, and rows of
+        -inf alone give NaN, as in `jax.nn.softmax`; rows that `where` masks whole give 0.
+
+    Example:
+        >>> softmax(jax.numpy.array([0.0, 0.0])).tolist()
+        [0.5, 0.5]
+
+    References:
+        P. Blanchard, D. J. Higham and N. J. Higham, "Accurately computing the log-sum-exp and
+        softmax functions", IMA J. Numer. Anal. 41 (2021).
+    """
+    logits, axes, mask, factor = _arguments("softmax", x, axis, where, scale)
+    y: Array = _softmax(axes, logits, mask, factor)
+    return y
+
+
+def log_softmax(
+    x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None, scale: ArrayLike = 1.0
+) -> Array:
+    r"""Turn logits into log-probabilities.
+
+    \( \ell_i = c x_i - \log \sum_j \exp(c x_j) \), with c the scale.
+
+    Args:
+        x: logits, shape `(..., n)`; integers count as the default float.
+        axis: the axis or axes that hold the classes; None for all.
+        where: the entries that take part; the others get -inf.
+        scale: a number every logit is multiplied by (1/T for a temperature T).
+
+    Returns:
+        Log-probabilities, shape and dtype of x.
+
+    Raises:
+        ArgumentError: a dtype, axis or scale that is not supported.
+
+    Numerics:
+        Accurate relative to each entry, also where it is near 0: the largest term is left out of
+        the sum and put back by log1p. Logits of -inf give -inf. A NaN, an infinite maximum, and
+        rows of -inf alone give NaN, as in `jax.nn.log_softmax`.
+
+    Example:
+        >>> print(log_softmax(jax.numpy.array([40.0, 0.0])))
+        [-4.248354e-18 -4.000000e+01]
+    """
+    logits, axes, mask, factor = _arguments("log_softmax", x, axis, where, scale)
+    y: Array = _log_softmax(axes, logits, mask, factor)
+    return y
+
+
+# Each function works on class axes counted from the front, and in float32 where x has 16 bits.
+# `scale` is None where it is 1, `where` None where nothing is masked.
+
+
+@partial(jax.jit, static_argnums=0)
+def _softmax(axes: tuple[int, ...], x: Array, where: Array | None, scale: Array | None) -> Array:
+    y: Array = _probabilities(axes, _wide(x), where, scale)
+    return y.astype(x.dtype)
+
+
+@partial(jax.jit, static_argnums=0)
+def _log_softmax(
+    axes: tuple[int, ...], x: Array, where: Array | None, scale: Array | None
+) -> Array:
+    y: Array = _log_probabilities(axes, _wide(x), where, scale)
+    return y.astype(x.dtype)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _probabilities(
+    axes: tuple[int, ...], x: Array, where: Array | None, scale: Array | None
+) -> Array:
+    _, exponentials = _shifted(axes, x, where, scale)
+    y = exponentials / tree_sum(exponentials, axes)
+    return y if where is None else jnp.where(where, y, 0)
+
+
+@_probabilities.defjvp
+def _probabilities_jvp(axes: tuple[int, ...], primals: Any, tangents: Any) -> tuple[Array, Array]:
+    y = _probabilities(axes, *primals)
+    t = _scaled_tangent(primals, tangents)
+    return y, product(y, t, kind="softmax", axes=axes)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _log_probabilities(
+    axes: tuple[int, ...], x: Array, where: Array | None, scale: Array | None
+) -> Array:
+    shifted, exponentials = _shifted(axes, x, where, scale)
+    at_maximum = shifted == 0
+    ties = jnp.sum(at_maximum, axes, keepdims=True, dtype=jnp.int32)
+    below = tree_sum(jnp.where(at_maximum, 0, exponentials), axes)
+    others = below + jnp.maximum(ties - 1, 0).astype(x.dtype)
+    return shifted - jnp.log1p(others)
+
+
+@_log_probabilities.defjvp
+def _log_probabilities_jvp(
+    axes: tuple[int, ...], primals: Any, tangents: Any
+) -> tuple[Array, Array]:
+    where = primals[1]
+    y = _probabilities(axes, *primals)
+    t = _scaled_tangent(primals, tangents)
+    tangent = product(y, t, kind="log", axes=axes)
+    if where is not None:
+        tangent = jnp.where(where, tangent, 0)
+    return _log_probabilities(axes, *primals), tangent
+
+
+def _shifted(
+    axes: tuple[int, ...], x: Array, where: Array | None, scale: Array | None
+) -> tuple[Array, Array]:
+    """Logits less their maximum, and their exponentials.
+
+    The rounding error of x - max, which exp would magnify by |x - max|, is found by TwoSum and
+    multiplied back. The scale multiplies the difference, never the logits: a product that the
+    compiler computes twice, once fused and once rounded, made NaN of large ones (jax#37234).
+    """
+    if where is not None:
+        x = jnp.where(where, x, -jnp.inf)
+    maximum = jnp.max(x, axes, keepdims=True, initial=-jnp.inf)
+    if scale is not None:  # a negative scale makes the least logit the greatest
+        finite = jnp.where(jnp.isneginf(x), jnp.inf, x)
+        minimum = jnp.min(finite, axes, keepdims=True, initial=jnp.inf)
+        maximum = jnp.where(scale < 0, minimum, maximum)
+    maximum = jax.lax.stop_gradient(maximum)
+    difference = x - maximum
+    error = _difference_error(x, maximum, difference)
+    if scale is not None:
+        difference = jnp.where(jnp.isneginf(x), -jnp.inf, difference * scale)
+        error = error * scale
+    exponentials = jnp.exp(difference)
+    return difference, exponentials + exponentials * error
+
+
+def _difference_error(x: Array, maximum: Array, difference: Array) -> Array:
+    """What x - maximum lost by rounding (Knuth's TwoSum); 0 where an infinity is involved."""
+    added = difference - x
+    error = (x - (difference - added)) - (maximum + added)
+    return jnp.where(jnp.isfinite(error), error, 0)
+
+
+def _scaled_tangent(primals: Any, tangents: Any) -> Array:
+    """The tangent of scale * x, up to a constant a row, and 0 at entries masked out."""
+    x, where, scale = primals
+    x_dot, _, scale_dot = tangents
+    t: Array = x_dot
+    if scale is not None:
+        finite = jnp.where(jnp.isfinite(x), x, 0)
+        t = scale * x_dot + scale_dot * finite
+    return t if where is None else jnp.where(where, t, 0)
+
+
+def _wide(x: Array) -> Array:
+    """Sixteen-bit floats are computed in float32."""
+    return x.astype(jnp.float32) if x.dtype.itemsize <= 2 else x
+
+
+def _arguments(
+    function: str, x: ArrayLike, axis: Axis, where: ArrayLike | None, scale: ArrayLike
+) -> tuple[Array, tuple[int, ...], Array | None, Array | None]:
+    """The arguments, checked: class axes counted from the front, a scale of 1 as None."""
+    x = jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == bool:
+        x = x.astype(jnp.result_type(float))
+    if x.dtype.name not in DTYPES:
+        raise ArgumentError(
+            f"{function}: x must be {', '.join(DTYPES)} or integer, not {x.dtype.name}; "
+            "convert it first"
+        )
+    if jnp.ndim(scale) != 0:
+        raise ArgumentError(
+            f"{function}: scale must be one number, not an array of shape {jnp.shape(scale)}; "
+            "multiply the logits, or use jax.vmap"
+        )
+    is_one = isinstance(scale, int | float) and scale == 1
+    factor = None if is_one else jnp.asarray(scale, _wide(x).dtype)
+    mask = None if where is None else jnp.asarray(where, bool)
+    return x, _class_axes(function, x, axis), mask, factor
