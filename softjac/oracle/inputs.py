@@ -1,0 +1,225 @@
+"""Named, seeded, adversarial rows: every element of each of them matters to the answer.
+
+A uniform random row hides most bugs: outputs shrink as 1/n, and a constant cotangent gives 0
+whatever the code does. A row here is named by four numbers (`Row`), and a row of any batch can be
+made again alone, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from softjac.oracle.op import Op
+from softjac.oracle.precision import Precision
+
+__all__ = ["LOGITS", "VECTORS", "Row", "make", "storage"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: the kind of its logits, of its cotangent or tangent, a position, and a seed."""
+
+    logits: str
+    vector: str
+    at: int
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Noise:
+    """Random numbers of a batch of rows, a function of (key, index) alone."""
+
+    keys: Array
+    n: int
+    at: Array
+    precision: Precision
+
+    def uniform(self, stream: int) -> Array:
+        """Uniform numbers in [0, 1), `(rows, n)`: the 64-bit mixer of splitmix64."""
+        index = np.arange(self.n, dtype=np.uint64)[None, :]
+        with np.errstate(over="ignore"):
+            word = self.keys[:, None] * np.uint64(0x9E3779B97F4A7C15)
+            word = word + (index * np.uint64(64) + np.uint64(stream + 1)) * np.uint64(
+                0xD1B54A32D192ED03
+            )
+            word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            word = word ^ (word >> np.uint64(31))
+        return np.asarray((word >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+
+    def bell(self, stream: int) -> Array:
+        """Sums of three uniform numbers: mean 0, variance 1, nothing beyond 3."""
+        parts = [self.uniform(stream + k) for k in range(3)]
+        return np.asarray(2.0 * (parts[0] + parts[1] + parts[2]) - 3.0)
+
+    @property
+    def here(self) -> Array:
+        """Whether an element is at the row's position, `(rows, n)`."""
+        return np.asarray(np.arange(self.n)[None, :] == self.at[:, None])
+
+    @property
+    def depth(self) -> float:
+        """How far below the maximum a logit's exponential is 0 in this dtype."""
+        return {"float64": 745.0, "float16": 17.5}.get(self.precision.name, 104.0)
+
+    @property
+    def reach(self) -> float:
+        """The largest logit used."""
+        return self.precision.largest / 8.0
+
+
+def _offset(size: float) -> Callable[[_Noise], Array]:
+    """Logits far from 0."""
+    return lambda z: 2.0 * z.bell(0) + np.clip(size, -z.reach, z.reach)
+
+
+def _equal(value: float) -> Callable[[_Noise], Array]:
+    """Logits all alike."""
+    return lambda z: np.full((len(z.keys), z.n), max(value, -z.reach))
+
+
+def _sorted(descending: bool) -> Callable[[_Noise], Array]:
+    """Logits in order."""
+    return lambda z: np.sort(5.0 * z.bell(0), axis=1)[:, :: -1 if descending else 1]
+
+
+def _masked(where: Callable[[_Noise], Array]) -> Callable[[_Noise], Array]:
+    """Some logits -inf, never all of them."""
+
+    def made(z: _Noise) -> Array:
+        mask = where(z)
+        mask &= ~(mask.all(axis=1, keepdims=True) & z.here)
+        return np.where(mask, -np.inf, 3.0 * z.bell(0))
+
+    return made
+
+
+def _first_power(z: _Noise) -> Array:
+    """Which elements lie past the largest power of two in n."""
+    return np.arange(z.n)[None, :] >= 2 ** (z.n.bit_length() - 1) + np.zeros((len(z.keys), 1))
+
+
+LOGITS: dict[str, Callable[[_Noise], Array]] = {
+    "normal": lambda z: 3.0 * z.bell(0),
+    "spike": lambda z: z.bell(0) + 20.0 * z.here,
+    "low-spike": lambda z: z.bell(0) - 15.0 * z.here,
+    "saturated": lambda z: np.where(z.here, np.minimum(40.0, 0.4 * z.depth), 0.0),
+    "deep": lambda z: np.where(z.here, 0.0, -0.77 * z.depth + z.bell(0)),
+    "subnormal": lambda z: np.where(z.here, 0.0, -z.depth * (0.83 + 0.17 * z.uniform(0))),
+    "grid": lambda z: np.where(
+        z.here, 0.0, -z.depth * (np.arange(z.n)[None, :] + z.uniform(0)[:, :1]) / max(z.n, 1)
+    ),
+    "narrow": lambda z: 1e-3 * z.bell(0),
+    "wide": lambda z: min(30.0, 0.3 * z.depth) * z.bell(0),
+    "far": lambda z: np.minimum(3000.0, z.reach / 4.0) * z.bell(0),
+    "half-far": lambda z: 2.0 * z.bell(0) - 0.92 * z.depth * (z.uniform(7) < 0.5) * ~z.here,
+    "negative": lambda z: -5.0 - 3.0 * np.abs(z.bell(0)),
+    "ties": lambda z: np.floor(4.0 * z.uniform(0)) - 2.0,
+    "ascending": _sorted(False),
+    "descending": _sorted(True),
+    "stacked": lambda z: (
+        3.0 * z.bell(0) + 300.0 * ((z.keys[:, None] % np.uint64(7)).astype(np.float64) - 3.0)
+    ),
+    "offset+1e2": _offset(1e2),
+    "offset-1e2": _offset(-1e2),
+    "offset+2e4": _offset(2e4),
+    "offset-2e4": _offset(-2e4),
+    "offset+1e6": _offset(1e6),
+    "offset-1e6": _offset(-1e6),
+    "equal-0": _equal(0.0),
+    "equal-200": _equal(-200.0),
+    "equal-2e4": _equal(-2e4),
+    "equal-1e6": _equal(-1e6),
+    "largest": lambda z: z.reach * np.where(z.here, 1.0, np.sign(z.uniform(0) - 0.5)),
+    "dyadic": lambda z: np.where(_first_power(z), -np.inf, 0.0),
+    "masked-start": _masked(lambda z: np.arange(z.n)[None, :] < z.at[:, None] + 1),
+    "masked-end": _masked(lambda z: np.arange(z.n)[None, :] >= z.at[:, None]),
+    "masked-but-one": _masked(lambda z: ~z.here),
+    "masked-some": _masked(lambda z: z.uniform(5) < 0.5),
+}
+
+VECTORS: dict[str, Callable[[_Noise], Array]] = {
+    "normal": lambda z: z.bell(20),
+    "one-hot": lambda z: z.here * 1.0,
+    "spike": lambda z: z.bell(20) + 1e3 * z.here,
+    "constant": lambda z: np.full((len(z.keys), z.n), 1.0),
+    "constant-3.7": lambda z: np.full((len(z.keys), z.n), -3.7),
+    "integers": lambda z: np.floor(17.0 * z.uniform(20)) - 8.0,
+    "alternating": lambda z: (1.0 - 2.0 * (np.arange(z.n)[None, :] % 2)) * (1 + 0.01 * z.bell(20)),
+    "offset": lambda z: z.bell(20) + 1e3,
+    "positive": lambda z: z.uniform(20) + 0.5,
+    "huge": lambda z: z.bell(20) * z.precision.largest ** (0.8 if z.n < 4096 else 0.6),
+    "tiny": lambda z: z.bell(20) * (1e-3 if z.precision.name == "float16" else 1e-20),
+    "like-y": lambda z: np.full((len(z.keys), z.n), np.nan),  # replaced by the probabilities
+}
+
+
+def storage(name: str) -> np.dtype[Any]:
+    """The NumPy dtype of a dtype name; bfloat16 is ml_dtypes'."""
+    return np.dtype(ml_dtypes.bfloat16) if name == "bfloat16" else np.dtype(name)
+
+
+def make(
+    rows: Sequence[Row], n: int, op: Op, roles: Sequence[str], precision: Precision, scale: float
+) -> dict[str, Array]:
+    """The inputs of these rows in the storage dtype, role by role, each `(rows, n)`.
+
+    `y` is what softmax or log_softmax of the scaled logits gives, rounded to the dtype: exact
+    numbers from there on.
+    """
+    dtype = storage(precision.name)
+    logits = _fill(rows, n, precision, LOGITS, lambda row: row.logits)
+    with np.errstate(over="ignore", invalid="ignore"):
+        logits = (logits / scale if scale != 1.0 else logits).astype(dtype)
+    wide = logits.astype(np.float64) * scale
+    if n:
+        with np.errstate(invalid="ignore", divide="ignore", under="ignore"):
+            shifted = wide - wide.max(axis=1, keepdims=True)
+            weights = np.exp(shifted)
+            total = weights.sum(axis=1, keepdims=True)
+            probabilities = weights / total
+            result = shifted - np.log(total) if op.logarithmic else probabilities
+    else:
+        result = probabilities = wide
+    made: dict[str, Array] = {}
+    for role in roles:
+        if role == "x":
+            made[role] = logits
+        elif role == "y":
+            with np.errstate(under="ignore", over="ignore"):
+                made[role] = result.astype(dtype)
+        else:
+            vector = _fill(rows, n, precision, VECTORS, lambda row: row.vector)
+            with np.errstate(under="ignore"):
+                made[role] = np.where(np.isnan(vector), probabilities, vector).astype(dtype)
+    return made
+
+
+def _fill(
+    rows: Sequence[Row],
+    n: int,
+    precision: Precision,
+    kinds: dict[str, Callable[[_Noise], Array]],
+    kind_of: Callable[[Row], str],
+) -> Array:
+    """Rows of several kinds, each kind made for all of its rows at once."""
+    filled = np.zeros((len(rows), n))
+    wanted: dict[str, list[int]] = {}
+    for index, row in enumerate(rows):
+        wanted.setdefault(kind_of(row), []).append(index)
+    for kind, indices in wanted.items():
+        noise = _Noise(
+            np.array([rows[i].key for i in indices], np.uint64),
+            n,
+            np.array([rows[i].at % max(n, 1) for i in indices]),
+            precision,
+        )
+        filled[indices] = kinds[kind](noise)
+    return filled

@@ -1,0 +1,115 @@
+"""Which answer judges whom: the JAX functions in float64, or enclosures for float64 candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle.op import Op
+from softjac.oracle.sample import Sample
+
+__all__ = ["answer", "residual"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# Rows are padded into few shapes, so that XLA compiles each once: lengths up to these, and
+# about this many elements at a time. Padding is neutral: logits -inf, probabilities and vectors 0.
+LENGTHS = (16, 64, 256, 1024, 4096, 16384, 65536, 131072)
+ELEMENTS = 2**17
+
+
+def answer(op: Op, sample: Sample) -> tuple[Array, Array]:
+    """The exact answer as (high, low), flattened to `(rows, elements)`; their sum is the value.
+
+    For float32 and 16-bit candidates `low` is 0 and `high` is the JAX reference in float64. For
+    float64 candidates both come from an enclosure in ball arithmetic.
+    """
+    if sample.rows == 0 or sample.n == 0:
+        shape = (sample.rows, sample.n * (sample.n if op.output == "jac" else 1))
+        return np.zeros(shape), np.zeros(shape)
+    if sample.precision.name == "float64":
+        return _enclosed(op, sample)
+    return _from_jax(op, sample), np.zeros(1)
+
+
+def residual(got: Array, exact: tuple[Array, Array]) -> Array:
+    """got - exact, 0 where both are the same infinity."""
+    high, low = exact
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = (got - high) - low
+    return np.where(got == high, np.where(np.isfinite(high), -low, 0.0), difference)
+
+
+def _from_jax(op: Op, sample: Sample) -> Array:
+    """The reference in float64, computed in padded blocks."""
+    import jax
+
+    n, rows = sample.n, sample.rows
+    length = next((size for size in LENGTHS if size >= n), -(-n // LENGTHS[-1]) * LENGTHS[-1])
+    square = length if op.output == "jac" else 1
+    block = max(1, ELEMENTS // (length * square))
+    if rows < block // 8:
+        block = max(1, block // 8)
+    roles = tuple(sample.given)
+    run = _compiled(op.name, op.forward, op.vector, roles, op.output == "jac")
+    found = np.empty((rows, n, n) if op.output == "jac" else (rows, n))
+    with jax.enable_x64(True):
+        for start in range(0, rows, block):
+            stop = min(rows, start + block)
+            padded = []
+            for role in roles:
+                logits = role == "x" or (role == "y" and op.logarithmic)
+                array = np.full((block, length), -np.inf if logits else 0.0)
+                array[:, 0] = 0.0  # rows that are padding whole must not be masked whole
+                array[: stop - start] = -np.inf if logits else 0.0
+                array[: stop - start, :n] = sample.given[role][start:stop]
+                padded.append(array)
+            out = np.asarray(run(*padded, sample.scale))[: stop - start]
+            found[start:stop] = out[:, :n, :n] if op.output == "jac" else out[:, :n]
+    return found.reshape(rows, -1)
+
+
+@cache
+def _compiled(
+    name: str, forward: str, vector: str | None, roles: tuple[str, ...], jacobian: bool
+) -> Any:
+    """The jitted reference of an op for these input roles."""
+    import jax
+
+    import softjac
+
+    result, derivative = getattr(softjac, forward), getattr(softjac, name)
+
+    def run(*arrays: Any) -> Any:
+        *inputs, scale = arrays
+        given = dict(zip(roles, inputs, strict=True))
+        if name == forward:
+            return result(given["x"], scale=scale)
+        y = given["y"] if "y" in given else result(given["x"], scale=scale)
+        return scale * (derivative(y) if vector is None else derivative(y, given[vector]))
+
+    return jax.jit(run)
+
+
+def _enclosed(op: Op, sample: Sample) -> tuple[Array, Array]:
+    """The enclosure, row by row."""
+    from softjac.oracle import enclosure
+
+    function = getattr(enclosure, op.name)
+    high, low = [], []
+    for row in range(sample.rows):
+        given = {role: array[row].tolist() for role, array in sample.given.items()}
+        parts = enclosure.split(_flat(function(**given, scale=sample.scale)))
+        high.append(parts[0])
+        low.append(parts[1])
+    return np.stack(high), np.stack(low)
+
+
+def _flat(values: Sequence[Any]) -> list[Any]:
+    """A Jacobian's rows one after the other."""
+    if values and isinstance(values[0], list):
+        return [value for row in values for value in row]
+    return list(values)
