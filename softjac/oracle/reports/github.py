@@ -44,5 +44,5 @@ def annotation(report: Report) -> str | None:
     is_source = source.endswith((".c", ".cc", ".cpp", ".py"))
     file = f"file={escaped(source, of_property=True)}," if is_source else ""
     title = escaped(f"softjac: {report.verdict}", of_property=True)
-    fixes = "".join(f"\n{d.title}. Fix: {d.fix}" for d in report.diagnoses)
+    fixes = "".join(f"\n{d.title.rstrip('.')}. Fix: {d.fix}" for d in report.diagnoses)
     return f"::{level} {file}title={title}::{escaped(headline(report) + fixes)}"

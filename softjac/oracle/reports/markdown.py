@@ -30,7 +30,7 @@ def body(report: Report) -> Iterator[str]:
         yield f"{cell(report.error)}\n"
         return
     for diagnosis in report.diagnoses:
-        yield f"**{diagnosis.id}**: {cell(diagnosis.title)}. Fix: {cell(diagnosis.fix)}\n"
+        yield f"**{diagnosis.id}**: {cell(diagnosis.title)}\n\nFix: {cell(diagnosis.fix)}\n"
     for found in report.counterexamples[:1]:
         lines = [line for _, line in counterexample_lines(found, report.dtype)]
         if found.replay:
