@@ -1,0 +1,27 @@
+# The C library. Paths are relative to the top of the checkout, which may hold a space.
+#   lib          softjac/native/libsoftjac.so and the cffi module _abi.py
+CC ?= cc
+CFLAGS ?=
+SOFTJAC_CFLAGS := -std=c11 -O3 -g0 -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra $(CFLAGS)
+SOFTJAC_OBJECTS_DIR := build/csrc
+SOFTJAC_TARGET := $(shell $(CC) -dumpmachine 2>/dev/null)
+SOFTJAC_SOURCES := dispatch kernels_portable $(if $(filter x86_64%,$(SOFTJAC_TARGET)),kernels_avx2) \
+    $(patsubst csrc/%.c,%,$(wildcard csrc/guard.c))
+SOFTJAC_OBJECTS := $(SOFTJAC_SOURCES:%=$(SOFTJAC_OBJECTS_DIR)/%.o)
+SOFTJAC_LIBRARY := softjac/native/libsoftjac.$(if $(findstring darwin,$(SOFTJAC_TARGET)),dylib,so)
+SOFTJAC_PYTHON ?= $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/python,$(PYTHON))
+
+$(SOFTJAC_OBJECTS_DIR)/kernels_avx2.o: SOFTJAC_ISA_FLAGS := -mavx2 -mfma -mf16c
+
+.PHONY: lib
+lib: $(SOFTJAC_LIBRARY) softjac/native/_abi.py ## build the C library and its cffi module
+
+$(SOFTJAC_OBJECTS_DIR)/%.o: csrc/%.c $(wildcard csrc/*.h) csrc/lib.mk
+	@mkdir -p $(@D)
+	$(CC) $(SOFTJAC_CFLAGS) $(SOFTJAC_ISA_FLAGS) -c $< -o $@
+
+$(SOFTJAC_LIBRARY): $(SOFTJAC_OBJECTS)
+	$(CC) -shared $(LDFLAGS) $^ -lm -o $@
+
+softjac/native/_abi.py: csrc/softjac.h csrc/build_abi.py
+	"$(SOFTJAC_PYTHON)" csrc/build_abi.py csrc/softjac.h $@

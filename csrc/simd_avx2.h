@@ -1,0 +1,104 @@
+/* The vector vocabulary on AVX2 with FMA: 8 floats or 4 doubles. */
+#ifndef SOFTJAC_SIMD_AVX2_H
+#define SOFTJAC_SIMD_AVX2_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define f32_width 8
+#define f64_width 4
+typedef __m256 f32_vec;
+typedef __m256d f64_vec;
+
+/* Sliding a window over this gives a mask of `count` leading lanes. */
+static const int32_t lane_mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+
+static inline __m256i f32_mask(size_t count) {
+    return _mm256_loadu_si256((const __m256i *)(lane_mask + 8 - count));
+}
+static inline __m256i f64_mask(size_t count) {
+    return _mm256_loadu_si256((const __m256i *)(lane_mask + 8 - 2 * count));
+}
+
+static inline f32_vec f32_set(float a) { return _mm256_set1_ps(a); }
+static inline f64_vec f64_set(double a) { return _mm256_set1_pd(a); }
+static inline f32_vec f32_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline f64_vec f64_load(const double *p) { return _mm256_loadu_pd(p); }
+static inline void f32_store(float *p, f32_vec a) { _mm256_storeu_ps(p, a); }
+static inline void f64_store(double *p, f64_vec a) { _mm256_storeu_pd(p, a); }
+/* The first `count` lanes, 0 < count < width; the others get `fill`, and are not touched. */
+static inline f32_vec f32_load_tail(const float *p, size_t count, float fill) {
+    __m256i mask = f32_mask(count);
+    return _mm256_blendv_ps(_mm256_set1_ps(fill), _mm256_maskload_ps(p, mask),
+                            _mm256_castsi256_ps(mask));
+}
+static inline f64_vec f64_load_tail(const double *p, size_t count, double fill) {
+    __m256i mask = f64_mask(count);
+    return _mm256_blendv_pd(_mm256_set1_pd(fill), _mm256_maskload_pd(p, mask),
+                            _mm256_castsi256_pd(mask));
+}
+static inline void f32_store_tail(float *p, f32_vec a, size_t count) {
+    _mm256_maskstore_ps(p, f32_mask(count), a);
+}
+static inline void f64_store_tail(double *p, f64_vec a, size_t count) {
+    _mm256_maskstore_pd(p, f64_mask(count), a);
+}
+static inline f32_vec f32_add(f32_vec a, f32_vec b) { return _mm256_add_ps(a, b); }
+static inline f64_vec f64_add(f64_vec a, f64_vec b) { return _mm256_add_pd(a, b); }
+static inline f32_vec f32_sub(f32_vec a, f32_vec b) { return _mm256_sub_ps(a, b); }
+static inline f64_vec f64_sub(f64_vec a, f64_vec b) { return _mm256_sub_pd(a, b); }
+static inline f32_vec f32_mul(f32_vec a, f32_vec b) { return _mm256_mul_ps(a, b); }
+static inline f64_vec f64_mul(f64_vec a, f64_vec b) { return _mm256_mul_pd(a, b); }
+/* a * b + c, rounded once. */
+static inline f32_vec f32_fma(f32_vec a, f32_vec b, f32_vec c) { return _mm256_fmadd_ps(a, b, c); }
+static inline f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) { return _mm256_fmadd_pd(a, b, c); }
+/* a > b ? a : b, so b where either is NaN. */
+static inline f32_vec f32_max(f32_vec a, f32_vec b) { return _mm256_max_ps(a, b); }
+static inline f64_vec f64_max(f64_vec a, f64_vec b) { return _mm256_max_pd(a, b); }
+static inline f32_vec f32_abs(f32_vec a) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+static inline f64_vec f64_abs(f64_vec a) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), a); }
+/* 2^k where k is the integer in the low mantissa bits of a, biased by the caller. */
+static inline f32_vec f32_power_of_two(f32_vec a) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23));
+}
+static inline f64_vec f64_power_of_two(f64_vec a) {
+    return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(a), 52));
+}
+/* a where not x < limit, else 0. NaN in x keeps a. */
+static inline f32_vec f32_zero_below(f32_vec a, f32_vec x, f32_vec limit) {
+    return _mm256_and_ps(_mm256_cmp_ps(x, limit, _CMP_NLT_UQ), a);
+}
+static inline f64_vec f64_zero_below(f64_vec a, f64_vec x, f64_vec limit) {
+    return _mm256_and_pd(_mm256_cmp_pd(x, limit, _CMP_NLT_UQ), a);
+}
+/* a where x != 0, else 0. */
+static inline f32_vec f32_zero_at_zero(f32_vec a, f32_vec x) {
+    return _mm256_and_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_NEQ_UQ), a);
+}
+static inline f64_vec f64_zero_at_zero(f64_vec a, f64_vec x) {
+    return _mm256_and_pd(_mm256_cmp_pd(x, _mm256_setzero_pd(), _CMP_NEQ_UQ), a);
+}
+/* Lane l with lane l + width/2, then the halves of that: the tail of the one reduction tree. */
+static inline float f32_sum_lanes(f32_vec a) {
+    __m128 v = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)));
+}
+static inline double f64_sum_lanes(f64_vec a) {
+    __m128d v = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v)));
+}
+static inline float f32_max_lanes(f32_vec a) {
+    __m128 v = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    v = _mm_max_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_max_ss(v, _mm_movehdup_ps(v)));
+}
+static inline double f64_max_lanes(f64_vec a) {
+    __m128d v = _mm_max_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+    return _mm_cvtsd_f64(_mm_max_sd(v, _mm_unpackhi_pd(v, v)));
+}
+static inline double scalar_fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
+
+#endif

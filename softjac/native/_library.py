@@ -1,0 +1,70 @@
+"""The compiled library: found, opened and checked once; the only module that opens it."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+from softjac._errors import LibraryMissingError, SoftjacError
+
+__all__ = ["ABI_VERSION", "isa", "load", "path"]
+
+ABI_VERSION = 1
+
+
+def path() -> Path:
+    """Where the library lies, built or not."""
+    suffix = "dylib" if sys.platform == "darwin" else "so"
+    return Path(__file__).with_name(f"libsoftjac.{suffix}")
+
+
+@functools.cache
+def load() -> tuple[Any, Any]:
+    """Open the library.
+
+    Returns:
+        The cffi `ffi` and `lib` objects.
+
+    Raises:
+        LibraryMissingError: the library is not there, cannot be opened, is of another version, or
+            has no kernels for the instruction set that SOFTJAC_FORCE_ISA names.
+    """
+    try:
+        from softjac.native._abi import ffi
+
+        lib = ffi.dlopen(str(path()))
+    except (ImportError, OSError) as error:
+        raise LibraryMissingError(
+            f"the compiled kernels cannot be loaded from {path()}: {error}. Build them with "
+            "`make lib` in a checkout, or reinstall softjac where a C compiler and make are there."
+        ) from error
+    if lib.softjac_abi_version() != ABI_VERSION:
+        raise LibraryMissingError(
+            f"{path()} has version {lib.softjac_abi_version()}, this softjac needs "
+            f"{ABI_VERSION}: rebuild it with `make lib`."
+        )
+    if lib.softjac_isa() == ffi.NULL:
+        status = lib.softjac_softmax_f32(ffi.NULL, ffi.NULL, 0, 0)
+        raise LibraryMissingError(message(ffi, lib, status))
+    return ffi, lib
+
+
+def message(ffi: Any, lib: Any, status: int) -> str:
+    """The library's sentence for a status."""
+    text: bytes = ffi.string(lib.softjac_message(status))
+    return text.decode()
+
+
+def check(status: int) -> None:
+    """Raise what a status other than 0 means."""
+    if status:
+        raise SoftjacError(f"the kernel refused the call: {message(*load(), status)}")
+
+
+def isa() -> str:
+    """The instruction set whose kernels run: portable, avx2 or avx512."""
+    ffi, lib = load()
+    name: bytes = ffi.string(lib.softjac_isa())
+    return name.decode()
