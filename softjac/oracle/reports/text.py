@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from softjac.oracle.catalogue import Entry
 from softjac.oracle.findings import CheckResult, Counterexample, Diagnosis, Report
 from softjac.oracle.reports.numbers import number, plural, ratio, short
 
-__all__ = ["check_lines", "command", "headline", "lines", "text"]
+__all__ = ["check_lines", "command", "diagnosis_page", "folded", "headline", "lines", "text"]
 
 WIDTH = 100
 # Elements of a row that are shown around the failing one.
@@ -230,6 +231,18 @@ def lines(report: Report, options: str | None = None) -> Iterator[Line]:
         if found.replay:
             rest = command(report) if options is None else options
             yield "cyan", f"  softjac replay {shlex.quote(found.replay)} {rest}"
+
+
+def diagnosis_page(identifier: str, entry: Entry) -> Iterator[str]:
+    """What `softjac diagnoses ID` prints: the mistake, the fix, and where it was seen."""
+    yield f"{identifier}: {entry.title}"
+    yield ""
+    yield from textwrap.wrap(entry.explanation, WIDTH)
+    yield ""
+    yield from (line for _, line in folded("", f"Fix: {entry.fix}"))
+    if entry.seen_in:
+        yield ""
+        yield from (line for _, line in folded("", f"Seen in: {', '.join(entry.seen_in)}"))
 
 
 def text(report: Report, options: str | None = None) -> str:
