@@ -1,0 +1,41 @@
+"""The build hook: compiles the C library into the package before a wheel is packed.
+
+Where there is no compiler or no make, the package is built without the kernels and says so: all but
+`softjac.native` works, and that says how to get them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class KernelsHook(BuildHookInterface[Any]):
+    """Runs `make lib` and names the platform, not the Python, that the wheel is for."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Build the library for a wheel, editable or not; a source distribution needs none."""
+        if self.target_name != "wheel":
+            return
+        tools = {"a C compiler": os.environ.get("CC", "cc").split()[0], "make": "make"}
+        missing = [name for name, tool in tools.items() if shutil.which(tool) is None]
+        if missing:
+            self.app.display_warning(
+                f"softjac: no {' and no '.join(missing)} found: installing without the kernels "
+                "(softjac.native). Install them and softjac again to have the kernels."
+            )
+            return
+        subprocess.run(
+            ["make", "--silent", "lib", f"SOFTJAC_PYTHON={sys.executable}"],
+            cwd=self.root,
+            check=True,
+        )
+        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{platform}"
