@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -20,7 +19,6 @@ class Live:
 
     console: where to write; a bar is drawn only where it is a terminal.
     quiet:   only the verdict, one line a candidate.
-    brief:   one line for a run that gave the verdict expected, the whole report for others.
     """
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
@@ -79,7 +77,3 @@ class Live:
             return
         for style, line in lines(report, options):
             self.write(style, line)
-
-    def __call__(self, *event: Any) -> None:
-        """The same as `progress`."""
-        self.progress(*event)
