@@ -22,6 +22,8 @@ def main(header: str, output: str) -> None:
     ffi.cdef(declarations(Path(header).read_text(encoding="utf-8")))
     ffi.set_source(Path(output).stem, None)
     ffi.emit_python_code(output)
+    module = Path(output)
+    module.write_text("# mypy: ignore-errors\n" + module.read_text(encoding="utf-8"), "utf-8")
 
 
 if __name__ == "__main__":

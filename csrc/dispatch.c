@@ -18,7 +18,11 @@ static const softjac_table *choose(void) {
     int count = 0;
 #ifdef SOFTJAC_X86
     __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+    if (avx512) usable[count++] = &softjac_table_avx512;
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                __builtin_cpu_supports("f16c");
     if (avx2) usable[count++] = &softjac_table_avx2;
 #endif
     usable[count++] = &softjac_table_portable;

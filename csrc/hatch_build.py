@@ -23,11 +23,11 @@ class KernelsHook(BuildHookInterface[Any]):
         """Build the library for a wheel, editable or not; a source distribution needs none."""
         if self.target_name != "wheel":
             return
-        tools = {"a C compiler": os.environ.get("CC", "cc").split()[0], "make": "make"}
+        tools = {"C compiler": os.environ.get("CC", "cc").split()[0], "make": "make"}
         missing = [name for name, tool in tools.items() if shutil.which(tool) is None]
         if missing:
             self.app.display_warning(
-                f"softjac: no {' and no '.join(missing)} found: installing without the kernels "
+                f"softjac: found no {' and no '.join(missing)}: installing without the kernels "
                 "(softjac.native). Install them and softjac again to have the kernels."
             )
             return

@@ -5,13 +5,15 @@ CFLAGS ?=
 SOFTJAC_CFLAGS := -std=c11 -O3 -g0 -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra $(CFLAGS)
 SOFTJAC_OBJECTS_DIR := build/csrc
 SOFTJAC_TARGET := $(shell $(CC) -dumpmachine 2>/dev/null)
-SOFTJAC_SOURCES := dispatch kernels_portable $(if $(filter x86_64%,$(SOFTJAC_TARGET)),kernels_avx2) \
+SOFTJAC_SOURCES := dispatch kernels_portable $(if $(filter x86_64%,$(SOFTJAC_TARGET)),kernels_avx2 kernels_avx512) \
     $(patsubst csrc/%.c,%,$(wildcard csrc/guard.c))
 SOFTJAC_OBJECTS := $(SOFTJAC_SOURCES:%=$(SOFTJAC_OBJECTS_DIR)/%.o)
 SOFTJAC_LIBRARY := softjac/native/libsoftjac.$(if $(findstring darwin,$(SOFTJAC_TARGET)),dylib,so)
 SOFTJAC_PYTHON ?= $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/python,$(PYTHON))
 
 $(SOFTJAC_OBJECTS_DIR)/kernels_avx2.o: SOFTJAC_ISA_FLAGS := -mavx2 -mfma -mf16c
+$(SOFTJAC_OBJECTS_DIR)/kernels_avx512.o: SOFTJAC_ISA_FLAGS := -mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma \
+    -mf16c -mprefer-vector-width=512
 
 .PHONY: lib
 lib: $(SOFTJAC_LIBRARY) softjac/native/_abi.py ## build the C library and its cffi module

@@ -1,0 +1,95 @@
+/* The vector vocabulary on AVX-512 (F, VL, DQ, BW): 16 floats or 8 doubles. */
+#ifndef SOFTJAC_SIMD_AVX512_H
+#define SOFTJAC_SIMD_AVX512_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define f32_width 16
+#define f64_width 8
+typedef __m512 f32_vec;
+typedef __m512d f64_vec;
+
+static inline __mmask16 f32_mask(size_t count) { return (__mmask16)((1u << count) - 1); }
+static inline __mmask8 f64_mask(size_t count) { return (__mmask8)((1u << count) - 1); }
+
+static inline f32_vec f32_set(float a) { return _mm512_set1_ps(a); }
+static inline f64_vec f64_set(double a) { return _mm512_set1_pd(a); }
+static inline f32_vec f32_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline f64_vec f64_load(const double *p) { return _mm512_loadu_pd(p); }
+static inline void f32_store(float *p, f32_vec a) { _mm512_storeu_ps(p, a); }
+static inline void f64_store(double *p, f64_vec a) { _mm512_storeu_pd(p, a); }
+/* The first `count` lanes, 0 < count < width; the others get `fill`, and are not touched. */
+static inline f32_vec f32_load_tail(const float *p, size_t count, float fill) {
+    return _mm512_mask_loadu_ps(_mm512_set1_ps(fill), f32_mask(count), p);
+}
+static inline f64_vec f64_load_tail(const double *p, size_t count, double fill) {
+    return _mm512_mask_loadu_pd(_mm512_set1_pd(fill), f64_mask(count), p);
+}
+static inline void f32_store_tail(float *p, f32_vec a, size_t count) {
+    _mm512_mask_storeu_ps(p, f32_mask(count), a);
+}
+static inline void f64_store_tail(double *p, f64_vec a, size_t count) {
+    _mm512_mask_storeu_pd(p, f64_mask(count), a);
+}
+static inline f32_vec f32_add(f32_vec a, f32_vec b) { return _mm512_add_ps(a, b); }
+static inline f64_vec f64_add(f64_vec a, f64_vec b) { return _mm512_add_pd(a, b); }
+static inline f32_vec f32_sub(f32_vec a, f32_vec b) { return _mm512_sub_ps(a, b); }
+static inline f64_vec f64_sub(f64_vec a, f64_vec b) { return _mm512_sub_pd(a, b); }
+static inline f32_vec f32_mul(f32_vec a, f32_vec b) { return _mm512_mul_ps(a, b); }
+static inline f64_vec f64_mul(f64_vec a, f64_vec b) { return _mm512_mul_pd(a, b); }
+/* a * b + c, rounded once. */
+static inline f32_vec f32_fma(f32_vec a, f32_vec b, f32_vec c) { return _mm512_fmadd_ps(a, b, c); }
+static inline f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) { return _mm512_fmadd_pd(a, b, c); }
+/* a > b ? a : b, so b where either is NaN. */
+static inline f32_vec f32_max(f32_vec a, f32_vec b) { return _mm512_max_ps(a, b); }
+static inline f64_vec f64_max(f64_vec a, f64_vec b) { return _mm512_max_pd(a, b); }
+static inline f32_vec f32_abs(f32_vec a) { return _mm512_abs_ps(a); }
+static inline f64_vec f64_abs(f64_vec a) { return _mm512_abs_pd(a); }
+/* 2^k where k is the integer in the low mantissa bits of a, biased by the caller. */
+static inline f32_vec f32_power_of_two(f32_vec a) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23));
+}
+static inline f64_vec f64_power_of_two(f64_vec a) {
+    return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(a), 52));
+}
+/* a where not x < limit, else 0. NaN in x keeps a. */
+static inline f32_vec f32_zero_below(f32_vec a, f32_vec x, f32_vec limit) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, limit, _CMP_NLT_UQ), a);
+}
+static inline f64_vec f64_zero_below(f64_vec a, f64_vec x, f64_vec limit) {
+    return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x, limit, _CMP_NLT_UQ), a);
+}
+/* a where x != 0, else 0. */
+static inline f32_vec f32_zero_at_zero(f32_vec a, f32_vec x) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ), a);
+}
+static inline f64_vec f64_zero_at_zero(f64_vec a, f64_vec x) {
+    return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x, _mm512_setzero_pd(), _CMP_NEQ_UQ), a);
+}
+/* Lane l with lane l + width/2, then the halves of that: the tail of the one reduction tree. */
+static inline float f32_sum_lanes(f32_vec a) {
+    __m256 w = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 v = _mm_add_ps(_mm256_castps256_ps128(w), _mm256_extractf128_ps(w, 1));
+    v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)));
+}
+static inline double f64_sum_lanes(f64_vec a) {
+    __m256d w = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
+    __m128d v = _mm_add_pd(_mm256_castpd256_pd128(w), _mm256_extractf128_pd(w, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v)));
+}
+static inline float f32_max_lanes(f32_vec a) {
+    __m256 w = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 v = _mm_max_ps(_mm256_castps256_ps128(w), _mm256_extractf128_ps(w, 1));
+    v = _mm_max_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_max_ss(v, _mm_movehdup_ps(v)));
+}
+static inline double f64_max_lanes(f64_vec a) {
+    __m256d w = _mm256_max_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
+    __m128d v = _mm_max_pd(_mm256_castpd256_pd128(w), _mm256_extractf128_pd(w, 1));
+    return _mm_cvtsd_f64(_mm_max_sd(v, _mm_unpackhi_pd(v, v)));
+}
+static inline double scalar_fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
+
+#endif
