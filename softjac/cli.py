@@ -288,7 +288,7 @@ def diagnoses(identifier: str | None) -> None:
 
     if identifier is None:
         for name, entry in CATALOGUE.items():
-            for _, line in folded(f"{name:<26}", entry.title):
+            for _, line in folded(f"{name:<28}", entry.title):
                 click.echo(line)
         return
     if identifier not in CATALOGUE:

@@ -17,7 +17,7 @@ FLOORS = {
     "oracle/prototype": 1, "oracle/assume": 1, "oracle/enclosure": 1, "oracle/sandbox": 1,
     "oracle/worker": 1, "oracle/bounds": 3, "oracle/reference": 3, "oracle/ops": 4,
     "oracle/inputs": 4, "oracle/candidate": 5, "oracle/checks": 6, "oracle/diagnosis": 7,
-    "oracle/verdict": 8, "oracle/config": 9, "oracle/reports": 9, "strategies": 9, "cli": 10,
+    "oracle/verdict": 8, "oracle/config": 9, "oracle/reports": 9, "strategies": 9, "oracle/run": 9, "oracle/init": 9, "cli": 10, "__main__": 10,
 }  # fmt: skip
 
 

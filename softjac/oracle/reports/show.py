@@ -43,10 +43,10 @@ def show_lines(logits: Sequence[float]) -> Iterator[str]:
     cotangent = np.zeros_like(x)
     cotangent[0] = 1.0
     with jax.enable_x64(True):
-        y = softmax(x)
-        matrix = np.asarray(softmax_jacobian(y))
-        pulled = np.asarray(softmax_vjp(y, cotangent))
-        y = np.asarray(y)
+        result = softmax(x)
+        matrix = np.asarray(softmax_jacobian(result))
+        pulled = np.asarray(softmax_vjp(result, cotangent))
+        y = np.asarray(result)
     yield "x" + row_text(x)
     yield "y" + row_text(y)
     yield ""
