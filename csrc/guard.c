@@ -1,0 +1,476 @@
+/* See guard.h for what this does and what it assumes. */
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#    define _GNU_SOURCE
+#endif
+#include "guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guard_machine.h"
+#include "guard_memory.h"
+
+enum { CAUGHT = 7, WATCHED = 11, ALTERNATE_STACK = 1 << 16, STACK_SCRUBBED = 1 << 14 };
+
+/* The first CAUGHT end a call; the handlers of all of them must be left as they are. */
+static const int watched[WATCHED] = {SIGSEGV, SIGBUS, SIGFPE,  SIGILL,  SIGABRT, SIGTRAP,
+                                     SIGSYS,  SIGINT, SIGTERM, SIGALRM, SIGPIPE};
+
+/* What the candidate's stack frame holds before the call: NaN, or huge. */
+static const unsigned char scrubs[2] = {0xff, 0x7b};
+
+/* All that one thread needs for a call. */
+struct slot {
+    struct softjac_guard *guard;
+    struct region regions[SOFTJAC_GUARD_ARRAYS];
+    struct place places[SOFTJAC_GUARD_ARRAYS];
+    sigjmp_buf jump;
+    volatile sig_atomic_t inside;
+    volatile int64_t written; /* bit a: a write into input a was let through */
+    sigset_t mask;
+    softjac_guard_result *result;
+    char *low, *high; /* all its regions with their guard pages */
+};
+
+struct softjac_guard {
+    softjac_guard_plan plan;
+    int64_t size, threads; /* bytes of a region, slots */
+    pid_t process;
+    struct sigaction handlers[WATCHED];
+    softjac_guard_progress *progress;
+    double armed;
+    struct slot *slots;
+};
+
+/* The slot of this thread. Its storage must be there already when a handler reads it. */
+#if defined(__linux__)
+static __thread struct slot *current __attribute__((tls_model("initial-exec")));
+#else
+static __thread struct slot *current;
+#endif
+static softjac_guard_progress *_Atomic stray; /* where a fault outside any call is noted */
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+int64_t softjac_guard_version(void) { return SOFTJAC_GUARD_VERSION; }
+
+int64_t softjac_guard_arguments(void) { return GUARD_MACHINE_ARGUMENTS; }
+
+int64_t softjac_guard_watched(int64_t place) {
+    return place >= 0 && place < WATCHED ? watched[place] : 0;
+}
+
+int64_t softjac_guard_environment(void) { return machine_changes(); }
+
+/* --- faults -------------------------------------------------------------------------------- */
+
+/* Ends this process where it is a copy that the candidate made with fork: results are shared. */
+static void leave_copies(const struct softjac_guard *guard) {
+    if (getpid() != guard->process)
+        _exit(0);
+}
+
+/* The array nearest to an address, or -1, and the bytes between; 0 inside the array. */
+static int64_t nearest(const struct slot *slot, const char *address, int64_t *offset) {
+    int64_t best = INT64_MAX, array = -1;
+    *offset = 0;
+    if (address < slot->low || address >= slot->high)
+        return -1;
+    for (int64_t a = 0; a < slot->guard->plan.arrays; a++) {
+        int64_t signed_distance;
+        if (!distance_to(&slot->places[a], address, &signed_distance)) {
+            *offset = 0;
+            return a;
+        }
+        int64_t distance = signed_distance < 0 ? -signed_distance : signed_distance;
+        if (distance < best)
+            best = distance, array = a, *offset = signed_distance;
+    }
+    return array;
+}
+
+/* Lets a first write into a read-only input happen; false where the fault is another one. */
+static int let_write(struct slot *slot, const char *address, int64_t array) {
+    struct place *place = &slot->places[array];
+    if (address < place->low || address >= place->high || place->window->protection != PROT_READ)
+        return 0;
+    place->window->protection = PROT_READ | PROT_WRITE;
+    slot->written |= INT64_C(1) << array;
+    return mprotect(place->low, (size_t)(place->high - place->low), PROT_READ | PROT_WRITE) == 0;
+}
+
+static void on_signal(int number, siginfo_t *information, void *machine) {
+    struct slot *slot = current;
+    /* a positive code: not sent by kill, raise or abort, so the address means something */
+    int paged = information->si_code > 0 && (number == SIGSEGV || number == SIGBUS);
+    char *address = paged ? (char *)information->si_addr : NULL;
+    int64_t access = paged ? machine_access(machine) : 0, array = -1, offset = 0, hint = 0;
+    if (paged && machine_protection(machine, information))
+        hint = SOFTJAC_GUARD_PROTECTION, access = 0;
+    else if (paged && (uintptr_t)address - machine_stack(machine) + 65536 < 131072)
+        hint = SOFTJAC_GUARD_STACK;
+    if (slot && slot->inside) {
+        leave_copies(slot->guard);
+        if (paged && !hint)
+            array = nearest(slot, address, &offset);
+        if (access == 2 && array >= 0 && array < slot->guard->plan.arrays - 1 &&
+            let_write(slot, address, array))
+            return;
+        slot->result->signal = number, slot->result->access = access;
+        slot->result->array = array, slot->result->offset = offset, slot->result->hint = hint;
+        siglongjmp(slot->jump, 1);
+    }
+    softjac_guard_progress *progress = atomic_load(&stray);
+    if (progress && !progress->signal)
+        progress->access = access, progress->hint = hint, progress->signal = number;
+    signal(number, SIG_DFL);
+    raise(number); /* takes effect when this handler returns */
+}
+
+static void install_handlers(struct softjac_guard *guard) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_signal;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigemptyset(&action.sa_mask);
+    for (int i = 0; i < CAUGHT; i++)
+        sigaction(watched[i], &action, NULL);
+    for (int i = 0; i < WATCHED; i++)
+        sigaction(watched[i], NULL, &guard->handlers[i]);
+}
+
+/* The handlers that differ from those installed, put back. */
+static int64_t restore_handlers(struct softjac_guard *guard) {
+    int64_t changes = 0;
+    for (int i = 0; i < WATCHED; i++) {
+        struct sigaction found, *expected = &guard->handlers[i];
+        if (sigaction(watched[i], NULL, &found) == 0 &&
+            (found.sa_sigaction != expected->sa_sigaction ||
+             (found.sa_flags ^ expected->sa_flags) & (SA_SIGINFO | SA_ONSTACK | SA_RESETHAND))) {
+            changes |= (int64_t)SOFTJAC_GUARD_HANDLER << i;
+            sigaction(watched[i], expected, NULL);
+        }
+    }
+    return changes;
+}
+
+/* An alternate stack for this thread's handlers, so that an overflow of the stack is survived. */
+static char *alternate_stack(void) {
+    stack_t stack;
+    memset(&stack, 0, sizeof stack);
+    stack.ss_sp = mmap(NULL, ALTERNATE_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                       -1, 0);
+    stack.ss_size = ALTERNATE_STACK;
+    if (stack.ss_sp == MAP_FAILED)
+        return NULL;
+    sigaltstack(&stack, NULL);
+    return stack.ss_sp;
+}
+
+/* --- opening ------------------------------------------------------------------------------- */
+
+softjac_guard *softjac_guard_open(const softjac_guard_plan *plan, int file, int64_t threads) {
+    struct softjac_guard *guard = calloc(1, sizeof *guard);
+    struct slot *slots = calloc((size_t)threads, sizeof *slots);
+    if (!guard || !slots)
+        goto failed; /* the process is of no use then: what was allocated goes with it */
+    guard->plan = *plan;
+    guard->threads = threads, guard->slots = slots;
+    /* As large as the system allows: an index that overflows 32 bits shall still hit a guard. */
+    for (guard->size = INT64_C(1) << 36; guard->size >= INT64_C(1) << 28; guard->size >>= 2) {
+        int64_t opened = 0;
+        if (ftruncate(file, (off_t)(guard->size * plan->arrays * threads)) != 0)
+            continue;
+        for (; opened < threads; opened++) {
+            struct slot *slot = &slots[opened];
+            slot->guard = guard;
+            slot->low = map_regions(slot->regions, plan->arrays, guard->size, file,
+                                    opened * plan->arrays);
+            slot->high = slot->low + guard->size * (2 * plan->arrays + 1);
+            if (!slot->low)
+                break;
+        }
+        if (opened == threads)
+            return guard;
+    }
+failed:
+    return NULL;
+}
+
+/* --- a call -------------------------------------------------------------------------------- */
+
+static __attribute__((noinline)) void scrub_stack(int byte) {
+    char below[STACK_SCRUBBED];
+    memset(below, byte, sizeof below);
+    __asm__ volatile("" : : "r"(below) : "memory");
+}
+
+/* Makes the allocator look at its own records, so that a damaged heap aborts here. */
+static void probe_heap(void) {
+    static void *(*volatile allocate)(size_t) = malloc;
+    static void (*volatile release)(void *) = free;
+    static const size_t sizes[] = {24, 200, 1500, 70000};
+    void *blocks[sizeof sizes / sizeof *sizes];
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        blocks[i] = allocate(sizes[i]);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        release(blocks[i]);
+}
+
+typedef int64_t word;
+#define WORDS word, word, word, word, word, word, word, word, word, word, word, word, word, word
+typedef word (*plain_function)(WORDS);
+typedef word (*float_function)(WORDS, float);
+typedef word (*double_function)(WORDS, double);
+#define ARGUMENTS                                                                                  \
+    w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9], w[10], w[11], w[12], w[13]
+
+static word invoke(const softjac_guard_plan *plan, const word *w, double scale) {
+    intptr_t function = (intptr_t)plan->function;
+    if (plan->scale == 4)
+        return ((float_function)function)(ARGUMENTS, (float)scale);
+    if (plan->scale == 8)
+        return ((double_function)function)(ARGUMENTS, scale);
+    return ((plain_function)function)(ARGUMENTS);
+}
+
+/* Calls the function, and comes back whatever signal it raises. */
+static __attribute__((noinline)) void enter(struct slot *slot, const softjac_guard_call *call,
+                                            const word *words) {
+    struct softjac_guard *guard = slot->guard;
+    softjac_guard_result *result = slot->result;
+    int64_t width = guard->plan.returned;
+    result->status = SOFTJAC_GUARD_INSIDE;
+    machine_default();
+    scrub_stack(scrubs[call->poison & 1]);
+    if (sigsetjmp(slot->jump, 0) == 0) {
+        slot->inside = 1;
+        double begin = now();
+        word returned = invoke(&guard->plan, words, call->scale);
+        leave_copies(guard);
+        int direction = machine_direction();
+        result->seconds = now() - begin;
+        result->environment |= machine_changes() | (direction ? SOFTJAC_GUARD_DIRECTION : 0);
+        result->returned = width == 0   ? 0
+                           : width == 8 ? returned
+                                        : returned & ((INT64_C(1) << 8 * width) - 1);
+        machine_default();
+        probe_heap();
+        slot->inside = 0;
+        result->status = SOFTJAC_GUARD_CHECKING;
+    } else {
+        slot->inside = 0;
+        machine_direction();
+        machine_default();
+        result->status = SOFTJAC_GUARD_FAULT;
+    }
+    sigset_t mask;
+    sigemptyset(&mask);
+    pthread_sigmask(SIG_SETMASK, &slot->mask, &mask);
+    if (result->status != SOFTJAC_GUARD_FAULT)
+        for (int s = 1; s < 32; s++)
+            if (sigismember(&mask, s) != sigismember(&slot->mask, s))
+                result->environment |= SOFTJAC_GUARD_MASK;
+    if (guard->plan.descriptor >= 0 && fcntl((int)guard->plan.descriptor, F_GETFD) == -1)
+        result->environment |= SOFTJAC_GUARD_DESCRIPTOR;
+}
+
+/* Places the arrays and fills in the arguments; false where the arrays are too large. */
+static int prepare(struct slot *slot, const softjac_guard_call *call, const char *inputs,
+                   word *words) {
+    const struct softjac_guard *guard = slot->guard;
+    const softjac_guard_plan *plan = &guard->plan;
+    const char *packed = inputs + call->inputs;
+    for (int64_t a = 0; a < plan->arrays; a++) {
+        struct place *place = &slot->places[a];
+        int output = a == plan->arrays - 1;
+        if (output && call->alias >= 0) {
+            *place = slot->places[call->alias];
+            break;
+        }
+        if (!find_place(place, &slot->regions[a], guard->size, plan, call, a,
+                        plan->blocked || output || a == call->alias))
+            return 0;
+        fill_around(place, canary(call, a));
+        if (output)
+            fill_poison(place, plan->item, plan->poison[call->poison & 1]);
+        else
+            copy_in(place, packed);
+        packed += place->lines * place->line;
+    }
+    for (int64_t i = 0; i < SOFTJAC_GUARD_ARGUMENTS; i++) {
+        int64_t argument = i < plan->arguments ? plan->argument[i] : -1;
+        words[i] = argument >= 0    ? (word)slot->places[argument].array
+                   : argument == -1 ? call->rows
+                   : argument == -2 ? call->n
+                                    : slot->places[-3 - argument].stride / plan->item;
+    }
+    return 1;
+}
+
+/* Compares the canaries and the inputs that were written, and takes the output away. */
+static void examine(struct slot *slot, const softjac_guard_call *call, const char *inputs,
+                    char *outputs) {
+    const softjac_guard_plan *plan = &slot->guard->plan;
+    softjac_guard_result *result = slot->result;
+    const char *packed = inputs + call->inputs;
+    for (int64_t a = 0; a < plan->arrays; a++) {
+        const struct place *place = &slot->places[a];
+        int output = a == plan->arrays - 1, aliased = a == call->alias;
+        int written = (int)(slot->written >> a & 1);
+        int64_t outside = result->outside;
+        if (output ? call->alias < 0 : aliased || written || plan->blocked)
+            check_around(place, canary(call, a), result, a);
+        /* written with the same bytes, or restored, is written all the same */
+        if (!output && !aliased && (written || plan->blocked) &&
+            (!holds(place, packed) || (written && result->outside == outside)))
+            result->changed |= INT64_C(1) << a;
+        packed += place->lines * place->line;
+    }
+    copy_out(&slot->places[plan->arrays - 1], outputs + call->output);
+}
+
+/* All threads of a round start together: the last to come lets the others go. */
+static void wait_for(atomic_int *barrier, int64_t parties) {
+    atomic_fetch_add(barrier, 1);
+    while (atomic_load(barrier) < parties)
+        sched_yield();
+}
+
+static void run_call(struct slot *slot, const softjac_guard_call *call,
+                     softjac_guard_result *result, const char *inputs, char *outputs,
+                     atomic_int *barrier, int64_t parties) {
+    struct softjac_guard *guard = slot->guard;
+    word words[SOFTJAC_GUARD_ARGUMENTS];
+    memset(result, 0, sizeof *result);
+    result->array = -1;
+    result->status = SOFTJAC_GUARD_PLACING;
+    slot->result = result;
+    slot->written = 0;
+    int placed = prepare(slot, call, inputs, words);
+    if (barrier)
+        wait_for(barrier, parties);
+    if (!placed)
+        return;
+    for (int64_t i = 0; i < call->repeat && result->status != SOFTJAC_GUARD_FAULT; i++) {
+        enter(slot, call, words);
+        __atomic_add_fetch(&guard->progress->ticks, 1, __ATOMIC_RELAXED);
+        if (guard->plan.patience > 0 && !barrier && now() - guard->armed > 1) {
+            guard->armed = now();
+            alarm((unsigned)guard->plan.patience);
+        }
+    }
+    if (!barrier)
+        result->environment |= restore_handlers(guard);
+    examine(slot, call, inputs, outputs);
+    if (result->status != SOFTJAC_GUARD_FAULT)
+        result->status = SOFTJAC_GUARD_DONE;
+}
+
+/* --- runs ---------------------------------------------------------------------------------- */
+
+static void begin_run(struct softjac_guard *guard, softjac_guard_progress *progress) {
+    guard->progress = progress;
+    guard->process = getpid();
+    guard->armed = now();
+    atomic_store(&stray, progress);
+    install_handlers(guard);
+    /* where the parent has died, no candidate spins for ever */
+    alarm((unsigned)guard->plan.patience);
+}
+
+static void begin_thread(struct slot *slot) {
+    current = slot;
+    pthread_sigmask(SIG_BLOCK, NULL, &slot->mask);
+    if (slot->guard->plan.blocked) {
+        sigaddset(&slot->mask, SIGSEGV);
+        sigaddset(&slot->mask, SIGBUS);
+        pthread_sigmask(SIG_SETMASK, &slot->mask, NULL);
+    }
+}
+
+int64_t softjac_guard_run(softjac_guard *guard, const softjac_guard_call *calls,
+                          softjac_guard_result *results, int64_t count,
+                          softjac_guard_progress *progress, const char *inputs, char *outputs) {
+    static char *stack;
+    if (!stack)
+        stack = alternate_stack();
+    begin_run(guard, progress);
+    begin_thread(&guard->slots[0]);
+    for (int64_t i = 0; i < count; i++) {
+        run_call(&guard->slots[0], &calls[i], &results[i], inputs, outputs, NULL, 1);
+        if (results[i].environment & SOFTJAC_GUARD_DESCRIPTOR)
+            break; /* nobody can be told: the parent finds out and starts another process */
+    }
+    alarm(0);
+    return 0;
+}
+
+/* One thread of a concurrent run: in round r it makes call `first + r * parties`. */
+struct party {
+    pthread_t thread;
+    struct slot *slot;
+    const softjac_guard_call *calls;
+    softjac_guard_result *results;
+    const char *inputs;
+    char *outputs;
+    int64_t first, parties, rounds;
+    atomic_int *barriers;
+};
+
+static void *run_party(void *argument) {
+    struct party *party = argument;
+    char *stack = alternate_stack();
+    begin_thread(party->slot);
+    for (int64_t round = 0; round < party->rounds; round++) {
+        int64_t i = party->first + round * party->parties;
+        run_call(party->slot, &party->calls[i], &party->results[i], party->inputs, party->outputs,
+                 &party->barriers[round], party->parties);
+    }
+    current = NULL;
+    stack_t off = {.ss_flags = SS_DISABLE};
+    sigaltstack(&off, NULL);
+    if (stack)
+        munmap(stack, ALTERNATE_STACK);
+    return NULL;
+}
+
+int64_t softjac_guard_run_threads(softjac_guard *guard, const softjac_guard_call *calls,
+                                  softjac_guard_result *results, int64_t parties, int64_t rounds,
+                                  softjac_guard_progress *progress, const char *inputs,
+                                  char *outputs) {
+    struct party *all = calloc((size_t)parties, sizeof *all);
+    atomic_int *barriers = calloc((size_t)rounds, sizeof *barriers);
+    int64_t failed = !all || !barriers || parties > guard->threads ? EINVAL : 0, started = 0;
+    begin_run(guard, progress);
+    for (; !failed && started < parties; started++) {
+        all[started] = (struct party){.slot = &guard->slots[started], .calls = calls,
+                                      .results = results, .inputs = inputs, .outputs = outputs,
+                                      .first = started, .parties = parties, .rounds = rounds,
+                                      .barriers = barriers};
+        failed = pthread_create(&all[started].thread, NULL, run_party, &all[started]);
+    }
+    if (failed) /* those already started wait at the barrier for ever: give up the process */
+        return failed;
+    for (int64_t i = 0; i < parties; i++)
+        pthread_join(all[i].thread, NULL);
+    results[0].environment |= restore_handlers(guard);
+    alarm(0);
+    free(all);
+    free(barriers);
+    return 0;
+}

@@ -1,0 +1,238 @@
+"""Calls of a C function, made by a child process on memory shared with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from softjac._errors import ArgumentError, CandidateError, SandboxError
+from softjac.oracle import guard
+from softjac.oracle.batch import Batch
+from softjac.oracle.call import Call, Fault, Growth, Outcome
+from softjac.oracle.guard import NativePlan
+from softjac.oracle.process import ChildLostError, ChildProcess
+
+__all__ = ["NativeSandbox", "SymbolMissingError"]
+
+_START_SECONDS = 60.0
+_FATAL = frozenset(("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"))
+_ROUNDS_AT_ONCE = 64
+
+
+class SymbolMissingError(CandidateError):
+    """The library has no such symbol."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """How a command ended: `death` says what ended the child, if anything did."""
+
+    death: Outcome | None = None
+    footprint: tuple[int, int, int] | None = None
+
+
+class NativeSandbox:
+    """Makes calls of one C function; whatever it does, each call has an outcome.
+
+    A child that ended or hung is replaced, and only the call that ended it is blamed. Where an
+    earlier call of the same child was broken off by a fault, which may have left a lock taken, the
+    call is made once more in a fresh child before it is blamed.
+    """
+
+    def __init__(
+        self, plan: NativePlan, library: Path, *, timeout: float, blocked: bool = False
+    ) -> None:
+        self._plan = plan
+        self._library = library
+        self._timeout = timeout
+        self._blocked = blocked
+        self._child: ChildProcess | None = None
+        self._batch = Batch(plan)
+
+    def start(self) -> None:
+        """Starts a child now, so that a function that cannot be loaded is known at once."""
+        self._ready_child()
+
+    def close(self) -> None:
+        """Ends the child and gives the shared memory back."""
+        self._drop_child()
+        self._batch.close()
+
+    def run(
+        self, calls: Sequence[Call], progress: Callable[[int], None] | None = None
+    ) -> list[Outcome]:
+        """Makes the calls one after another; one outcome each, in order."""
+        outcomes: list[Outcome] = []
+        began_nothing = 0
+        while len(outcomes) < len(calls):
+            done = len(outcomes)
+            child = self._ready_child()
+            count = self._batch.fill(calls[done:])
+            answer = self._command(child, "run", count, notice=_shifted(progress, done))
+            results = self._batch.results()
+            for place, result in enumerate(results):
+                if result.status not in (guard.DONE, guard.FAULTED):
+                    break
+                outcomes.append(self._with_print(self._batch.outcome(place, result), child))
+                child.has_faulted |= result.status == guard.FAULTED
+            finished = len(outcomes) - done
+            if answer.death is None and finished < count:
+                raise ArgumentError(f"arrays too large: {calls[len(outcomes)].rows} rows")
+            if answer.death is not None:
+                self._drop_child()
+                was_inside = finished < count and results[finished].status >= guard.INSIDE
+                began_nothing = 0 if finished or was_inside else began_nothing + 1
+                if child.has_faulted:
+                    pass  # the next call is made again, in a fresh child
+                elif was_inside:
+                    outcomes.append(answer.death)
+                elif finished and not outcomes[-1].environment:
+                    note = f"after the call had returned: {answer.death.message}"
+                    outcomes[-1] = replace(answer.death, message=note)
+                elif began_nothing == 3:
+                    raise SandboxError(f"the child process ends at once: {answer.death.message}")
+            if progress is not None:
+                progress(len(outcomes))
+        return outcomes
+
+    def run_threads(self, calls: Sequence[Call], rounds: int = 1) -> list[Outcome]:
+        """Makes all the calls at once, each in a thread of its own, `rounds` times.
+
+        The outcomes of the first round come first. A fresh child makes them, so that what is set up
+        at the first call is set up by all threads at once.
+        """
+        outcomes: list[Outcome] = []
+        for first in range(0, rounds, _ROUNDS_AT_ONCE):
+            self._drop_child()
+            child = self._ready_child()
+            now = min(_ROUNDS_AT_ONCE, rounds - first)
+            self._batch.fill(calls, rounds=now)
+            answer = self._command(child, "threads", len(calls), rounds=now)
+            for place, result in enumerate(self._batch.results()):
+                if result.status in (guard.DONE, guard.FAULTED):
+                    outcomes.append(self._batch.outcome(place, result))
+                elif answer.death is not None and result.status >= guard.INSIDE:
+                    outcomes.append(answer.death)
+                elif answer.death is not None:
+                    note = f"another thread ended the process: {answer.death.message}"
+                    outcomes.append(Outcome("lost", message=note))
+                else:
+                    raise ArgumentError(f"arrays too large: {calls[0].rows} rows")
+        self._drop_child()
+        return outcomes
+
+    def run_blocked(self, calls: Sequence[Call]) -> list[Outcome]:
+        """Makes the calls in a fresh child in which a fault ends the process, handler or not."""
+        sandbox = NativeSandbox(self._plan, self._library, timeout=self._timeout, blocked=True)
+        try:
+            return sandbox.run(calls)
+        finally:
+            sandbox.close()
+
+    def soak(self, call: Call, count: int) -> Growth:
+        """What `count` calls leave behind, after some calls to warm up."""
+        self._drop_child()
+        child = self._ready_child()
+        footprints = []
+        made = 0
+        for repeats in (max(16, count // 10), count):
+            self._batch.fill([call], repeats=repeats)
+            answer = self._command(child, "soak", 1)
+            made = self._batch.ticks()
+            if answer.footprint is None or made < repeats:
+                self._drop_child()
+                return Growth(min(made, count), 0, 0, 0)
+            footprints.append(answer.footprint)
+        memory, threads, descriptors = (
+            after - before for before, after in zip(*footprints, strict=True)
+        )
+        return Growth(made, memory, threads, descriptors)
+
+    def _command(
+        self,
+        child: ChildProcess,
+        command: str,
+        count: int,
+        *,
+        rounds: int = 1,
+        notice: Callable[[int], None] | None = None,
+    ) -> _Answer:
+        """Has the child work on the batch, and waits for it to answer, end or hang."""
+        try:
+            child.send((command, self._batch.size, self._batch.offsets, count, rounds))
+            _, failed, footprint = child.wait(self._timeout, self._batch.ticks, notice)
+        except TimeoutError:
+            child.end()
+            return _Answer(Outcome("hang", message=f"no end within {self._timeout:g} s"))
+        except (ChildLostError, ValueError, TypeError):
+            return _Answer(self._batch.stray() or _death(child))
+        if failed:
+            raise SandboxError(f"the child process cannot start {count} threads")
+        return _Answer(footprint=footprint)
+
+    def _ready_child(self) -> ChildProcess:
+        """The child, started if there is none."""
+        if self._child is not None and self._child.is_alive:
+            return self._child
+        self._drop_child()
+        patience = 2 * int(self._timeout) + 60
+        setup = (
+            "native", str(self._library), self._plan, self._batch.descriptor, self._blocked,
+            patience,
+        )  # fmt: skip
+        child = self._child = ChildProcess(
+            setup,
+            descriptors=[self._batch.descriptor],
+            environment={"MALLOC_PERTURB_": "132"},  # memory not written yet holds huge numbers
+        )
+        name = f"{self._plan.library}:{self._plan.symbol}"
+        try:
+            kind, *detail = child.wait(_START_SECONDS)
+        except TimeoutError:
+            raise CandidateError(f"{name}: loading the library does not end") from None
+        except ChildLostError:
+            raise CandidateError(
+                f"{name}: loading it ends the process: {_death(child).message}"
+            ) from None
+        if kind == "sandbox":
+            raise SandboxError(detail[0])
+        if kind == "symbol":
+            raise SymbolMissingError(f"{self._plan.library} has no symbol {self._plan.symbol}")
+        if kind == "candidate":
+            raise CandidateError(detail[0])
+        return child
+
+    def _drop_child(self) -> None:
+        """Ends the child, if there is one."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    def _with_print(self, outcome: Outcome, child: ChildProcess) -> Outcome:
+        """An outcome, with the child's last words where it called abort."""
+        if outcome.fault is None or outcome.fault.signal != "SIGABRT":
+            return outcome
+        return replace(outcome, message=child.printed())
+
+
+def _shifted(progress: Callable[[int], None] | None, done: int) -> Callable[[int], None] | None:
+    """A progress callback that counts calls made before, too."""
+    if progress is None:
+        return None
+    return lambda ticks: progress(done + ticks)
+
+
+def _death(child: ChildProcess) -> Outcome:
+    """What ended a child, from its exit status."""
+    status = child.end()
+    printed = child.printed()
+    words = f"; it printed: {printed}" if printed else ""
+    if status is None:
+        return Outcome("lost", message=f"the process stopped answering{words}")
+    if status >= 0:
+        return Outcome("exit", message=f"the process ended with exit status {status}{words}")
+    name = guard.signal_name(-status)
+    if name in _FATAL:
+        return Outcome("fault", fault=Fault(name), message=f"the process ended by {name}{words}")
+    return Outcome("exit", message=f"the process ended by {name}{words}")

@@ -1,0 +1,190 @@
+"""A child process that runs candidates: its start, its messages, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from softjac._errors import SandboxError
+
+__all__ = ["Channel", "ChildLostError", "ChildProcess", "shared_file"]
+
+_LENGTH = struct.Struct("=Q")
+_TICK = 0.05
+
+
+class ChildLostError(Exception):
+    """The child does not answer any more: it ended, or closed the channel."""
+
+
+class Channel:
+    """Pickled messages over a socket."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+
+    def send(self, message: object) -> None:
+        """Sends one message; raises ChildLostError where nobody listens."""
+        body = pickle.dumps(message, protocol=5)
+        try:
+            self._socket.sendall(_LENGTH.pack(len(body)) + body)
+        except OSError as error:
+            raise ChildLostError(str(error)) from error
+
+    def receive(self) -> Any:
+        """Waits for one message; raises ChildLostError at the channel's end."""
+        (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
+        try:
+            return pickle.loads(self._read(length))
+        except ChildLostError:
+            raise
+        except Exception as error:  # a child that damaged its memory may send anything
+            raise ChildLostError(f"unreadable message: {error}") from error
+
+    def is_readable(self, seconds: float) -> bool:
+        """Waits at most so long for something to read (the channel's end counts)."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(max(0.0, seconds) * 1000))
+
+    def close(self) -> None:
+        """Closes this end."""
+        self._socket.close()
+
+    def _read(self, length: int) -> bytes:
+        """Exactly so many bytes."""
+        parts = []
+        while length:
+            try:
+                part = self._socket.recv(min(length, 1 << 20))
+            except OSError as error:
+                raise ChildLostError(str(error)) from error
+            if not part:
+                raise ChildLostError("the channel was closed")
+            parts.append(part)
+            length -= len(part)
+        return b"".join(parts)
+
+
+def shared_file() -> int:
+    """A descriptor of memory that two processes can map; it vanishes with its last user."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("softjac")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+class ChildProcess:
+    """A worker in a process group of its own; what it prints is kept apart.
+
+    has_faulted is for the owner: whether a call of this child ended in the middle, so that locks and
+    buffers of the candidate may be in disorder.
+    """
+
+    def __init__(
+        self,
+        setup: object,
+        *,
+        descriptors: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
+        path: Sequence[str] = (),
+    ) -> None:
+        if sys.platform == "win32":
+            raise SandboxError(
+                "candidates run in a POSIX child process, which Windows does not have: use WSL"
+            )
+        self.has_faulted = False
+        self._ended = False
+        self._status: int | None = None
+        self._output = tempfile.TemporaryFile()
+        ours, theirs = socket.socketpair()
+        package = str(Path(__file__).resolve().parents[2])
+        paths = [*path, package, *filter(None, [os.environ.get("PYTHONPATH")])]
+        command = [sys.executable, "-P", "-m", "softjac.oracle.worker", str(theirs.fileno())]
+        with theirs:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._output,
+                pass_fds=[theirs.fileno(), *descriptors],
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(environment or {})},
+            )
+        self._channel = Channel(ours)
+        with contextlib.suppress(ChildLostError):
+            self._channel.send(setup)
+
+    def send(self, message: object) -> None:
+        """Sends a message; raises ChildLostError where the child is gone."""
+        self._channel.send(message)
+
+    def wait(
+        self,
+        timeout: float,
+        ticks: Callable[[], int] = lambda: 0,
+        notice: Callable[[int], None] | None = None,
+    ) -> Any:
+        """The child's next message.
+
+        Raises TimeoutError when `ticks` has stood still for `timeout` seconds, and ChildLostError
+        when the child ends. `notice` is told of the ticks now and then.
+        """
+        seen, since = ticks(), time.monotonic()
+        while not self._channel.is_readable(_TICK):
+            if self._process.poll() is not None and not self._channel.is_readable(0):
+                raise ChildLostError("the process ended")
+            present = ticks()
+            if present != seen:
+                seen, since = present, time.monotonic()
+                if notice is not None:
+                    notice(present)
+            elif time.monotonic() - since > timeout:
+                raise TimeoutError
+        return self._channel.receive()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs and listens."""
+        return self._process.poll() is None and not self._channel.is_readable(0)
+
+    def end(self) -> int | None:
+        """Ends the whole process group; the exit status the process had found by itself, if any.
+
+        As in `subprocess`: negative for a signal, None where it had to be killed.
+        """
+        if self._ended:
+            return self._status
+        self._ended = True
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            # whoever closed the channel is about to end
+            self._process.wait(0.2 if self._channel.is_readable(0) else 0)
+        self._status = self._process.poll()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._channel.close()
+        return self._status
+
+    def printed(self, limit: int = 400) -> str:
+        """The end of what the child printed."""
+        size = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, size - limit))
+        return self._output.read().decode(errors="replace").strip()
+
+    def close(self) -> None:
+        """Ends the process and drops what it printed."""
+        self.end()
+        self._output.close()
