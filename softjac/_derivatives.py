@@ -21,7 +21,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from softjac._errors import ArgumentError
-from softjac._summation import tree_sum
+from softjac._summation import accurate_sum
 from softjac._types import DTYPES, Array, ArrayLike, Axis
 
 __all__ = [
@@ -215,16 +215,23 @@ def log_softmax_jacobian(y: ArrayLike) -> Array:
 
 def complement(y: Array, axes: tuple[int, ...]) -> Array:
     """Give 1 - y_k of the dominant class, accurately: the sum of the others (axes kept)."""
-    return tree_sum(jnp.where(y > 0.5, 0, y), axes)
+    return accurate_sum(jnp.where(y > 0.5, 0, y), axes)
 
 
 def _centred(y: Array, t: Array, axes: tuple[int, ...]) -> Array:
-    """Give t - Σ y t without cancellation (valid for any constant taken off, as Σ y = 1)."""
+    """Give t - Σ y t without cancellation (any constant may be taken off first, as Σ y = 1).
+
+    That constant is t of the dominant class, or the mean. A mean lies between the least and the
+    greatest, which makes it exact where t is constant.
+    """
     dominant = y > 0.5
+    present = y > 0
+    least = jnp.min(jnp.where(present, t, jnp.inf), axes, keepdims=True, initial=jnp.inf)
+    greatest = jnp.max(jnp.where(present, t, -jnp.inf), axes, keepdims=True, initial=-jnp.inf)
     at_dominant = jnp.sum(jnp.where(dominant, t, 0), axes, keepdims=True)  # one term: exact
-    mean = tree_sum(y * t, axes)
+    mean = jnp.clip(accurate_sum(y * t, axes), least, greatest)
     e = t - jnp.where(jnp.any(dominant, axes, keepdims=True), at_dominant, mean)
-    return e - tree_sum(y * e, axes)
+    return e - accurate_sum(y * e, axes)
 
 
 def _product(y: Array, complement: Array, t: Array, *, kind: Kind, axes: tuple[int, ...]) -> Array:
@@ -234,7 +241,7 @@ def _product(y: Array, complement: Array, t: Array, *, kind: Kind, axes: tuple[i
     if kind == "log":
         return _centred(y, t, axes)
     dominant = y > 0.5
-    others = tree_sum(jnp.where(dominant, 0, t), axes)
+    others = accurate_sum(jnp.where(dominant, 0, t), axes)
     at_dominant = jnp.sum(jnp.where(dominant, t, 0), axes, keepdims=True)
     return jnp.where(dominant, complement * t - y * others, t - y * (others + at_dominant))
 
@@ -312,11 +319,11 @@ def _product_jvp(primals: Any, tangents: Any, *, kind: Kind, axes: tuple[int, ..
 def _change_along(y: Array, y_dot: Array, t: Array, kind: Kind, axes: tuple[int, ...]) -> Array:
     """The derivative of J t with respect to y, along y_dot."""
     if kind == "log_transposed":
-        return -y_dot * tree_sum(t, axes)
-    change = -tree_sum(y_dot * t, axes)
+        return -y_dot * accurate_sum(t, axes)
+    change = -accurate_sum(y_dot * t, axes)
     if kind == "log":
         return jnp.broadcast_to(change, jnp.broadcast_shapes(y_dot.shape, t.shape))
-    return y_dot * (t - tree_sum(y * t, axes)) + y * change
+    return y_dot * (t - accurate_sum(y * t, axes)) + y * change
 
 
 def _product_transpose(

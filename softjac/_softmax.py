@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from softjac._derivatives import _class_axes, product
 from softjac._errors import ArgumentError
-from softjac._summation import tree_sum
+from softjac._summation import accurate_sum
 from softjac._types import DTYPES, Array, ArrayLike, Axis
 
 __all__ = ["log_softmax", "softmax"]
@@ -109,7 +109,7 @@ def _probabilities(
     axes: tuple[int, ...], x: Array, where: Array | None, scale: Array | None
 ) -> Array:
     _, exponentials = _shifted(axes, x, where, scale)
-    y = exponentials / tree_sum(exponentials, axes)
+    y = exponentials / accurate_sum(exponentials, axes)
     return y if where is None else jnp.where(where, y, 0)
 
 
@@ -127,7 +127,7 @@ def _log_probabilities(
     shifted, exponentials = _shifted(axes, x, where, scale)
     at_maximum = shifted == 0
     ties = jnp.sum(at_maximum, axes, keepdims=True, dtype=jnp.int32)
-    below = tree_sum(jnp.where(at_maximum, 0, exponentials), axes)
+    below = accurate_sum(jnp.where(at_maximum, 0, exponentials), axes)
     others = below + jnp.maximum(ties - 1, 0).astype(x.dtype)
     return shifted - jnp.log1p(others)
 
