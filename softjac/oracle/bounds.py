@@ -166,7 +166,9 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
     if sample.from_logits:
         forward = forward_error(sample)
         tolerance += y * forward.element * size
-        larger = np.maximum(np.maximum(np.abs(v), size), np.where(sample.dominant, np.abs(v - top), 0))
+        larger = np.maximum(
+            np.maximum(np.abs(v), size), np.where(sample.dominant, np.abs(v - top), 0)
+        )
         moved = (y * forward.element * larger).sum(axis=1) + np.abs(s[:, 0]) * forward.window
         directions = (*directions, exact)
         windows = (worst + moved, forward.window)

@@ -30,6 +30,10 @@ class Judged:
     suspect: Array
     numbers: Array
 
+    def take(self, rows: slice) -> Judged:
+        """These rows only."""
+        return Judged(self.ratio[rows], self.index[rows], self.suspect[rows], self.numbers[rows])
+
 
 def judge(residual: Array, bound: Bound, *, own_sums: bool = False) -> Judged:
     """Judges `residual` = got - exact, `(rows, elements)`; rows with ratio > 1 are refuted.
@@ -65,27 +69,38 @@ def judge(residual: Array, bound: Bound, *, own_sums: bool = False) -> Judged:
 def _one_number(weighted: Array, slopes: list[Array], bound: Bound) -> tuple[Array, Array, Array]:
     """The best δ of each row, its ratio, and the least |δ| that leaves every element in bound."""
     slope, window = slopes[0], bound.windows[0]
+    best = np.clip(_least_squares(weighted, slopes)[:, 0], -window, window)
+    ratio = np.abs(weighted - best[:, None] * slope).max(axis=1)
+    still = np.abs(weighted).max(axis=1)
+    best = np.where(still <= ratio, 0.0, best)
+    ratio = np.minimum(ratio, still)
+    least = np.abs(best)
+    undecided = np.flatnonzero((ratio > 1.0) | (least > bound.likely[0]))
+    if undecided.size:
+        low, high = _interval(weighted[undecided], slope[undecided])
+        near = np.where((low <= 0.0) & (high >= 0.0), 0.0, np.minimum(np.abs(low), np.abs(high)))
+        least[undecided] = near
+        honest = (low <= high) & (near <= window[undecided])
+        open_ratio = np.maximum(ratio[undecided], np.nextafter(1.0, 2.0))
+        ratio[undecided] = np.where(honest, np.minimum(ratio[undecided], 1.0), open_ratio)
+        middle = np.clip(0.5 * (low + high), -window[undecided], window[undecided])
+        usable = honest & np.isfinite(middle)
+        best[undecided] = np.where(usable, middle, best[undecided])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reach = np.where(least == 0.0, 0.0, least / window)
+    return best[:, None], np.maximum(ratio, np.minimum(reach, 1.0)), least
+
+
+def _interval(weighted: Array, slope: Array) -> tuple[Array, Array]:
+    """The δ that leave every element of a row in bound: none where low > high."""
     with np.errstate(divide="ignore", invalid="ignore"):
         centre = weighted / slope
         half = np.abs(1.0 / slope)
     flat = slope == 0.0
     low = np.where(flat, -np.inf, centre - half).max(axis=1)
     high = np.where(flat, np.inf, centre + half).min(axis=1)
-    shaped = (low <= high) & ~(flat & (np.abs(weighted) > 1.0)).any(axis=1)
-    least = np.where((low <= 0.0) & (high >= 0.0), 0.0, np.minimum(np.abs(low), np.abs(high)))
-    middle = np.clip(np.where(np.isfinite(low + high), 0.5 * (low + high), 0.0), -window, window)
-    best, error = np.zeros_like(window), np.abs(weighted).max(axis=1)
-    for trial in (_least_squares(weighted, slopes)[:, 0], middle):
-        trial = np.clip(trial, -window, window)
-        trial_error = np.abs(weighted - trial[:, None] * slope).max(axis=1)
-        best = np.where(trial_error < error, trial, best)
-        error = np.minimum(error, trial_error)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        reach = np.where(least == 0.0, 0.0, least / window)
-    honest = shaped & (reach <= 1.0)
-    ratio = np.where(honest, np.minimum(np.maximum(error, reach), 1.0), np.maximum(error, reach))
-    ratio = np.where(honest, ratio, np.maximum(ratio, np.nextafter(1.0, 2.0)))
-    return best[:, None], ratio, least
+    hopeless = (flat & (np.abs(weighted) > 1.0)).any(axis=1)
+    return np.where(hopeless, np.inf, low), np.where(hopeless, -np.inf, high)
 
 
 def _two_numbers(weighted: Array, slopes: list[Array], bound: Bound) -> tuple[Array, Array, Array]:

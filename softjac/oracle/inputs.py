@@ -8,7 +8,7 @@ made again alone, bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ml_dtypes
@@ -32,27 +32,38 @@ class Row:
     key: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Noise:
-    """Random numbers of a batch of rows, a function of (key, index) alone."""
+    """Random numbers of a batch of rows, a function of (key, index) alone; made once a stream."""
 
     keys: Array
     n: int
     at: Array
     precision: Precision
+    made: dict[int, Array] = field(default_factory=dict)
+    parent: _Noise | None = None
+    chosen: Any = None
+
+    def take(self, chosen: list[int]) -> _Noise:
+        """The numbers of some of the rows."""
+        keys, at = self.keys[chosen], self.at[chosen]
+        return _Noise(keys, self.n, at, self.precision, parent=self, chosen=chosen)
 
     def uniform(self, stream: int) -> Array:
         """Uniform numbers in [0, 1), `(rows, n)`: the 64-bit mixer of splitmix64."""
-        index = np.arange(self.n, dtype=np.uint64)[None, :]
-        with np.errstate(over="ignore"):
-            word = self.keys[:, None] * np.uint64(0x9E3779B97F4A7C15)
-            word = word + (index * np.uint64(64) + np.uint64(stream + 1)) * np.uint64(
-                0xD1B54A32D192ED03
-            )
-            word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            word = word ^ (word >> np.uint64(31))
-        return np.asarray((word >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+        if self.parent is not None:
+            return np.asarray(self.parent.uniform(stream)[self.chosen])
+        if stream not in self.made:
+            index = np.arange(self.n, dtype=np.uint64)[None, :]
+            with np.errstate(over="ignore"):
+                word = self.keys[:, None] * np.uint64(0x9E3779B97F4A7C15)
+                place = index * np.uint64(64) + np.uint64(stream + 1)
+                word = word + place * np.uint64(0xD1B54A32D192ED03)
+                word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+                word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+                word = word ^ (word >> np.uint64(31))
+            self.made[stream] = (word >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return self.made[stream]
 
     def bell(self, stream: int) -> Array:
         """Sums of three uniform numbers: mean 0, variance 1, nothing beyond 3."""
@@ -175,7 +186,9 @@ def make(
     numbers from there on.
     """
     dtype = storage(precision.name)
-    logits = _fill(rows, n, precision, LOGITS, lambda row: row.logits)
+    keys = np.array([row.key for row in rows], np.uint64)
+    noise = _Noise(keys, n, np.array([row.at % max(n, 1) for row in rows], np.int64), precision)
+    logits = _fill(noise, LOGITS, [row.logits for row in rows])
     with np.errstate(over="ignore", invalid="ignore"):
         logits = (logits / scale if scale != 1.0 else logits).astype(dtype)
     wide = logits.astype(np.float64) * scale
@@ -196,30 +209,16 @@ def make(
             with np.errstate(under="ignore", over="ignore"):
                 made[role] = result.astype(dtype)
         else:
-            vector = _fill(rows, n, precision, VECTORS, lambda row: row.vector)
+            vector = _fill(noise, VECTORS, [row.vector for row in rows])
             with np.errstate(under="ignore"):
                 made[role] = np.where(np.isnan(vector), probabilities, vector).astype(dtype)
     return made
 
 
-def _fill(
-    rows: Sequence[Row],
-    n: int,
-    precision: Precision,
-    kinds: dict[str, Callable[[_Noise], Array]],
-    kind_of: Callable[[Row], str],
-) -> Array:
+def _fill(noise: _Noise, kinds: dict[str, Callable[[_Noise], Array]], names: list[str]) -> Array:
     """Rows of several kinds, each kind made for all of its rows at once."""
-    filled = np.zeros((len(rows), n))
-    wanted: dict[str, list[int]] = {}
-    for index, row in enumerate(rows):
-        wanted.setdefault(kind_of(row), []).append(index)
-    for kind, indices in wanted.items():
-        noise = _Noise(
-            np.array([rows[i].key for i in indices], np.uint64),
-            n,
-            np.array([rows[i].at % max(n, 1) for i in indices]),
-            precision,
-        )
-        filled[indices] = kinds[kind](noise)
+    filled = np.zeros((len(names), noise.n))
+    for kind in dict.fromkeys(names):
+        chosen = [index for index, name in enumerate(names) if name == kind]
+        filled[chosen] = kinds[kind](noise.take(chosen))
     return filled

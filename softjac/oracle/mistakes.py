@@ -7,6 +7,7 @@ from the right formula only by overflow are computed in the candidate's own prec
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ __all__ = [
     "log_of_softmax",
     "log_softmax",
     "log_softmax_jacobian",
-    "logarithmic_product",
+    "log_softmax_jvp",
+    "log_softmax_vjp",
     "softmax",
     "softmax_jacobian",
     "softmax_product",
@@ -59,8 +61,10 @@ def rounded(values: Array, sample: Sample) -> Array:
 
 
 def log_of_softmax(sample: Sample) -> Array:
-    """log(softmax(x)), where a probability that underflows becomes -inf."""
-    return log(rounded(sample.y, sample))
+    """log(softmax(x)): -inf where a probability underflows, unsure where it is subnormal."""
+    kept = rounded(sample.y, sample)
+    tiny = sample.precision.tiny
+    return np.ma.masked_array(log(kept), mask=(sample.y < 1e3 * tiny) & (sample.y > 1e-10 * tiny))
 
 
 def _scaled(predict: Callable[[Sample], Array]) -> Callable[[Sample], Array]:
@@ -73,11 +77,6 @@ def _has_scale(sample: Sample) -> bool:
     return sample.scale != 1.0
 
 
-def _has_rows(sample: Sample) -> bool:
-    """Whether a mix-up of rows would show."""
-    return sample.rows > 1
-
-
 def _from_logits(sample: Sample) -> bool:
     """Whether the logits are at hand."""
     return sample.from_logits
@@ -86,16 +85,17 @@ def _from_logits(sample: Sample) -> bool:
 def forward(finish: Callable[[Array], Array]) -> tuple[Mistake, ...]:
     """Mistakes in computing probabilities; `finish` turns them into the op's output."""
 
-    def made(identifier: str, weigh: Callable[[Sample], Array], applies: Any = None) -> Mistake:
+    def made(
+        identifier: str,
+        weigh: Callable[[Sample], Array],
+        applies: Callable[[Sample], bool] = lambda sample: True,
+        layout: bool = False,
+    ) -> Mistake:
         def predict(sample: Sample) -> Array:
             with np.errstate(all="ignore"):
                 return finish(weigh(sample))
 
-        return Mistake(identifier, predict, applies or (lambda sample: True))
-
-    def normalised(sample: Sample, shift: Array) -> Array:
-        weights = rounded(np.exp(rounded(sample.z - shift, sample)), sample)
-        return np.asarray(weights / rounded(weights.sum(axis=1, keepdims=True), sample))
+        return Mistake(identifier, predict, applies, layout)
 
     def unscaled(sample: Sample) -> Array:
         return softmax(sample.given["x"])
@@ -118,13 +118,13 @@ def forward(finish: Callable[[Array], Array]) -> tuple[Mistake, ...]:
 
     found = [
         made("missing-scale", unscaled, _has_scale),
-        made("no-max-subtraction", lambda s: normalised(s, np.zeros((s.rows, 1)))),
-        made("batch-max", lambda s: normalised(s, np.full((s.rows, 1), s.z.max())), _has_rows),
-        made("batch-sum", batch_sum, _has_rows),
-        made("batch-reduced", batch_reduced, _has_rows),
-        made("first-row-only", lambda s: np.repeat(s.y[:1], s.rows, axis=0), _has_rows),
-        made("last-row-only", lambda s: np.repeat(s.y[-1:], s.rows, axis=0), _has_rows),
-        made("wrong-axis", lambda s: softmax(s.z.T).T, _has_rows),
+        made("no-max-subtraction", lambda s: _normalised(s, np.zeros((s.rows, 1)))),
+        made("batch-max", lambda s: _normalised(s, np.full((s.rows, 1), s.z.max())), layout=True),
+        made("batch-sum", batch_sum, layout=True),
+        made("batch-reduced", batch_reduced, layout=True),
+        made("first-row-only", lambda s: np.repeat(s.y[:1], s.rows, axis=0), layout=True),
+        made("last-row-only", lambda s: np.repeat(s.y[-1:], s.rows, axis=0), layout=True),
+        made("wrong-axis", lambda s: softmax(s.z.T).T, layout=True),
         made("shift-in-one-place", numerator_only),
         made("shift-in-one-place", denominator_only),
         made("all-zero", lambda s: np.zeros_like(s.z)),
@@ -134,7 +134,7 @@ def forward(finish: Callable[[Array], Array]) -> tuple[Mistake, ...]:
         found.append(
             made(
                 "max-from-constant",
-                lambda s, floor=floor: normalised(
+                lambda s, floor=floor: _normalised(
                     s, np.maximum(s.z.max(axis=1, keepdims=True), floor)
                 ),
             )
@@ -154,80 +154,230 @@ def forward(finish: Callable[[Array], Array]) -> tuple[Mistake, ...]:
         found.append(
             made(
                 "epsilon-in-denominator",
-                lambda s, epsilon=epsilon: np.exp(-s.gap)
-                / (np.exp(-s.gap).sum(axis=1, keepdims=True) + epsilon),
+                lambda s, epsilon=epsilon: (
+                    np.exp(-s.gap) / (np.exp(-s.gap).sum(axis=1, keepdims=True) + epsilon)
+                ),
             )
         )
+    for lanes in VECTOR_LENGTHS:
+        found += [
+            made(identifier, lambda s, weigh=weigh, lanes=lanes: weigh(s, lanes), applies)
+            for identifier, weigh, applies in (
+                ("tail-ignored", _tail_unsummed, lambda s, lanes=lanes: s.n % lanes != 0),
+                ("tail-ignored", _tail_dropped, lambda s, lanes=lanes: s.n % lanes != 0),
+                ("tail-leaks-in", _zeros_summed, lambda s, lanes=lanes: s.n % lanes != 0),
+                ("tail-leaks-in", _zeros_seen, lambda s, lanes=lanes: s.n % lanes != 0),
+                ("tail-leaks-in", _ones_summed, lambda s, lanes=lanes: s.n % lanes != 0),
+                ("partial-max", _body_max, lambda s, lanes=lanes: s.n > lanes),
+                ("partial-max", _first_vector_max, lambda s, lanes=lanes: s.n > lanes),
+            )
+        ]
     return tuple(found)
 
 
-def softmax_product() -> tuple[Mistake, ...]:
-    """Mistakes in dx = y (v - s)."""
+def _body(sample: Sample, lanes: int) -> Array:
+    """Which elements lie in whole vectors."""
+    return np.asarray(np.arange(sample.n) < sample.n // lanes * lanes)
 
-    def with_mean(mean: Callable[[Sample], Array]) -> Callable[[Sample], Array]:
-        return _scaled(lambda s: s.y * (s.vector - mean(s)))
+
+def _normalised(sample: Sample, shift: Array) -> Array:
+    """exp(z - shift) over its sum, as the candidate's arithmetic has it."""
+    weights = rounded(np.exp(rounded(sample.z - shift, sample)), sample)
+    return np.asarray(weights / rounded(weights.sum(axis=1, keepdims=True), sample))
+
+
+def _tail_unsummed(sample: Sample, lanes: int) -> Array:
+    """The tail is computed, but not in the sum."""
+    weights = np.exp(-sample.gap)
+    return np.asarray(weights / (weights * _body(sample, lanes)).sum(axis=1, keepdims=True))
+
+
+def _tail_dropped(sample: Sample, lanes: int) -> Array:
+    """The tail is neither summed nor computed."""
+    return _tail_unsummed(sample, lanes) * _body(sample, lanes)
+
+
+def _zeros_summed(sample: Sample, lanes: int) -> Array:
+    """The lanes past the end hold logits 0, which enter the sum."""
+    weights = np.exp(-sample.gap)
+    extra = -sample.n % lanes * np.exp(-sample.z.max(axis=1, keepdims=True))
+    return np.asarray(weights / (weights.sum(axis=1, keepdims=True) + extra))
+
+
+def _zeros_seen(sample: Sample, lanes: int) -> Array:
+    """The lanes past the end hold logits 0, which enter the maximum and the sum."""
+    shift = np.maximum(sample.z.max(axis=1, keepdims=True), 0.0)
+    weights = np.exp(sample.z - shift)
+    extra = -sample.n % lanes * np.exp(-shift)
+    return np.asarray(weights / (weights.sum(axis=1, keepdims=True) + extra))
+
+
+def _ones_summed(sample: Sample, lanes: int) -> Array:
+    """The lanes past the end enter the sum with weight 1."""
+    weights = np.exp(-sample.gap)
+    return np.asarray(weights / (weights.sum(axis=1, keepdims=True) + -sample.n % lanes))
+
+
+def _body_max(sample: Sample, lanes: int) -> Array:
+    """The maximum leaves out the tail."""
+    seen = np.where(_body(sample, lanes), sample.z, -np.inf)
+    return _normalised(sample, seen.max(axis=1, keepdims=True))
+
+
+def _first_vector_max(sample: Sample, lanes: int) -> Array:
+    """The maximum is that of the first vector."""
+    return _normalised(sample, sample.z[:, :lanes].max(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product J v as people compute it: one number a row, then one formula an element."""
+
+    number: Callable[[Array, Array], Array]
+    combine: Callable[[Sample, Array, Array], Array]
+
+    def of(self, sample: Sample) -> Array:
+        """The right number."""
+        return self.number(sample.y, sample.vector)
+
+    def __call__(self, sample: Sample, number: Array) -> Array:
+        """The elements for some other number."""
+        return self.combine(sample, sample.vector, number)
+
+
+def _weighted(y: Array, v: Array) -> Array:
+    """Σ y_j v_j, `(rows, 1)`."""
+    return np.asarray((y * v).sum(axis=1, keepdims=True))
+
+
+def _plain(y: Array, v: Array) -> Array:
+    """Σ v_j, `(rows, 1)`."""
+    return np.asarray(v.sum(axis=1, keepdims=True))
+
+
+SOFTMAX = Product(_weighted, lambda s, v, number: s.scale * s.y * (v - number))
+LOG_VJP = Product(_plain, lambda s, v, number: s.scale * (v - s.y * number))
+LOG_JVP = Product(_weighted, lambda s, v, number: s.scale * (v - number))
+
+
+def product(form: Product) -> tuple[Mistake, ...]:
+    """Mistakes any of the products can have: signs, factors, rows mixed up, lanes and tails."""
+    return (
+        Mistake("dot-sign", lambda s: form(s, -form.of(s))),
+        Mistake("missing-dot", lambda s: form(s, np.zeros((s.rows, 1)))),
+        Mistake("mean-for-sum", lambda s: form(s, form.of(s) / s.n)),
+        Mistake("sign-flipped", lambda s: -form(s, form.of(s))),
+        Mistake("missing-scale", lambda s: form(s, form.of(s)) / s.scale, _has_scale),
+        Mistake("fused-cross-entropy", _scaled(lambda s: s.y - s.vector)),
+        Mistake("fused-cross-entropy", _scaled(lambda s: s.vector - s.y)),
+        Mistake("all-zero", lambda s: np.zeros_like(s.y)),
+        Mistake("batch-sum", lambda s: form(s, form.of(s).sum()), layout=True),
+        Mistake("batch-reduced", lambda s: form(s, form.of(s).mean()), layout=True),
+        Mistake("first-row-only", lambda s: form(s, form.of(s)[:1]), layout=True),
+        Mistake("last-row-only", lambda s: form(s, form.of(s)[-1:]), layout=True),
+        Mistake("wrong-axis", lambda s: form(s, _across(form, s)), layout=True),
+        *(made for lanes in VECTOR_LENGTHS for made in _located(form, lanes)),
+    )
+
+
+def _across(form: Product, sample: Sample) -> Array:
+    """The number summed over the rows instead of over the classes, `(1, n)`."""
+    return form.number(sample.y.T, sample.vector.T).T
+
+
+def _located(form: Product, lanes: int) -> tuple[Mistake, ...]:
+    """Mistakes in the loop over vectors of so many lanes, and in what is left after it."""
+
+    def stuck(sample: Sample) -> Array:
+        return sample.vector[:, np.arange(sample.n) % lanes]
+
+    def body(sample: Sample) -> Array:
+        return np.arange(sample.n) < sample.n // lanes * lanes
+
+    def longer(sample: Sample) -> bool:
+        return sample.n > lanes
+
+    def ragged(sample: Sample) -> bool:
+        return sample.n % lanes != 0
+
+    def without_tail(sample: Sample) -> Array:
+        kept = body(sample)
+        return form.number(sample.y * kept, sample.vector * kept)
+
+    return (
+        Mistake(
+            "pointer-not-advanced",
+            lambda s: form.combine(s, stuck(s), form.of(s)),
+            longer,
+        ),
+        Mistake("pointer-not-advanced", lambda s: form(s, form.number(s.y, stuck(s))), longer),
+        Mistake(
+            "pointer-not-advanced",
+            lambda s: form.combine(s, stuck(s), form.number(s.y, stuck(s))),
+            longer,
+        ),
+        Mistake("tail-ignored", lambda s: form(s, without_tail(s)), ragged),
+        Mistake("tail-ignored", lambda s: form(s, form.of(s)) * body(s), ragged),
+        Mistake("tail-ignored", lambda s: form(s, without_tail(s)) * body(s), ragged),
+    )
+
+
+def softmax_product() -> tuple[Mistake, ...]:
+    """Mistakes in y (v - Σ y v)."""
 
     def again(sample: Sample) -> Array:
         twice = softmax(sample.y)
-        return np.asarray(
-            twice * (sample.vector - (twice * sample.vector).sum(axis=1, keepdims=True))
-        )
+        return np.asarray(twice * (sample.vector - _weighted(twice, sample.vector)))
 
     def logits(sample: Sample) -> Array:
         x = np.where(np.isfinite(sample.given["x"]), sample.given["x"], 0.0)
-        return np.asarray(x * (sample.vector - (x * sample.vector).sum(axis=1, keepdims=True)))
+        return np.asarray(x * (sample.vector - _weighted(x, sample.vector)))
 
     return (
         Mistake("diagonal-only", _scaled(lambda s: s.y * (1.0 - s.y) * s.vector)),
-        Mistake("missing-dot", _scaled(lambda s: s.y * s.vector)),
-        Mistake("dot-sign", with_mean(lambda s: -s.mean)),
+        *product(SOFTMAX),
         Mistake("identity", _scaled(lambda s: s.vector)),
-        Mistake("sign-flipped", _scaled(lambda s: s.y * (s.mean - s.vector))),
-        Mistake("mean-for-sum", with_mean(lambda s: s.mean / s.n)),
-        Mistake("missing-scale", lambda s: s.y * (s.vector - s.mean), _has_scale),
-        Mistake("fused-cross-entropy", _scaled(lambda s: s.y - s.vector)),
-        Mistake("fused-cross-entropy", _scaled(lambda s: s.vector - s.y)),
         Mistake("swapped-arguments", _scaled(lambda s: s.vector * (s.y - s.mean))),
         Mistake("missing-probability-factor", _scaled(lambda s: s.vector - s.mean)),
-        Mistake("all-zero", lambda s: np.zeros_like(s.y)),
-        Mistake("log-softmax-formula", _scaled(lambda s: s.vector - s.y * _total(s))),
+        Mistake("log-softmax-formula", lambda s: LOG_VJP(s, LOG_VJP.of(s))),
         Mistake("softmax-twice", _scaled(again)),
         Mistake("logits-for-probabilities", _scaled(logits), _from_logits),
-        *_rows_mixed(lambda s, mean: s.scale * s.y * (s.vector - mean), lambda s: s.mean),
     )
 
 
-def logarithmic_product() -> tuple[Mistake, ...]:
-    """Mistakes in dx = v - p Σ v and in y_dot = v - Σ p v."""
+def log_softmax_vjp() -> tuple[Mistake, ...]:
+    """Mistakes in v - p Σ v."""
     return (
-        Mistake("softmax-formula", _scaled(lambda s: s.y * (s.vector - s.mean))),
-        Mistake("missing-dot", _scaled(lambda s: s.vector)),
+        *product(LOG_VJP),
+        *_logarithmic(LOG_VJP),
+        Mistake("transposed", lambda s: LOG_JVP(s, LOG_JVP.of(s))),
+    )
+
+
+def log_softmax_jvp() -> tuple[Mistake, ...]:
+    """Mistakes in v - Σ p v."""
+    return (
+        *product(LOG_JVP),
+        *_logarithmic(LOG_JVP),
+        Mistake("transposed", lambda s: LOG_VJP(s, LOG_VJP.of(s))),
+    )
+
+
+def _logarithmic(form: Product) -> tuple[Mistake, ...]:
+    """Mistakes in the products of log_softmax: of its formula, and of what `y` holds."""
+
+    def as_probabilities(sample: Sample) -> Array:
+        y = np.where(np.isfinite(sample.log_y), sample.log_y, 0.0)
+        number = form.number(y, sample.vector)
+        return np.asarray(
+            sample.scale * (sample.vector - (y * number if form is LOG_VJP else number))
+        )
+
+    return (
+        Mistake("softmax-formula", lambda s: SOFTMAX(s, SOFTMAX.of(s))),
         Mistake("diagonal-only", _scaled(lambda s: (1.0 - s.y) * s.vector)),
-        Mistake("dot-sign", _scaled(lambda s: s.vector + s.y * _total(s))),
-        Mistake("missing-scale", lambda s: s.vector - s.y * _total(s), _has_scale),
-        Mistake("sign-flipped", _scaled(lambda s: s.y * _total(s) - s.vector)),
-        Mistake("missing-probability-factor", _scaled(lambda s: s.vector - _total(s))),
-        Mistake("mean-for-sum", _scaled(lambda s: s.vector - s.y * _total(s) / s.n)),
-        Mistake("fused-cross-entropy", _scaled(lambda s: s.y - s.vector)),
-        Mistake("all-zero", lambda s: np.zeros_like(s.y)),
-        *_rows_mixed(lambda s, total: s.scale * (s.vector - s.y * total), _total),
-    )
-
-
-def _total(sample: Sample) -> Array:
-    """Σ v_j, `(rows, 1)`."""
-    return np.asarray(sample.vector.sum(axis=1, keepdims=True))
-
-
-def _rows_mixed(
-    combine: Callable[[Sample, Array], Array], number: Callable[[Sample], Array]
-) -> tuple[Mistake, ...]:
-    """Rows mixed up in the one number a row has: of the batch, of the first, of the last."""
-    return (
-        Mistake("batch-sum", lambda s: combine(s, number(s).sum()), _has_rows),
-        Mistake("batch-reduced", lambda s: combine(s, number(s).mean()), _has_rows),
-        Mistake("first-row-only", lambda s: combine(s, number(s)[:1]), _has_rows),
-        Mistake("last-row-only", lambda s: combine(s, number(s)[-1:]), _has_rows),
+        Mistake("missing-probability-factor", _scaled(lambda s: s.vector - _plain(s.y, s.vector))),
+        Mistake("logits-for-probabilities", as_probabilities),
     )
 
 

@@ -20,12 +20,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Mistake:
     """A formula people write by mistake: what it gives on a sample.
 
-    applies says where the prediction means anything (a lost scale needs a scale).
+    applies says where the prediction means anything (a lost scale needs a scale); layout, that the
+    mistake mixes up the rows of a call.
     """
 
     id: str
     predict: Callable[[Sample], Array]
     applies: Callable[[Sample], bool] = lambda sample: True
+    layout: bool = False
 
 
 @dataclass(frozen=True, slots=True)

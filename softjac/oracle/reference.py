@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -11,14 +12,15 @@ import numpy as np
 from softjac.oracle.op import Op
 from softjac.oracle.sample import Sample
 
-__all__ = ["answer", "residual"]
+__all__ = ["answer", "keep_compiled", "residual"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# Rows are padded into few shapes, so that XLA compiles each once: lengths up to these, and
-# about this many elements at a time. Padding is neutral: logits -inf, probabilities and vectors 0.
-LENGTHS = (16, 64, 256, 1024, 4096, 16384, 65536, 131072)
-ELEMENTS = 2**17
+# Rows are padded into few shapes, so that XLA compiles each once (0.1 s): lengths up to these, a
+# little past powers of two, and about this many elements at a time. Padding is neutral: logits -inf,
+# probabilities and vectors 0.
+LENGTHS = (136, 1040, 16_400, 131_088)
+ELEMENTS = 2**15
 
 
 def answer(op: Op, sample: Sample) -> tuple[Array, Array]:
@@ -33,6 +35,20 @@ def answer(op: Op, sample: Sample) -> tuple[Array, Array]:
     if sample.precision.name == "float64":
         return _enclosed(op, sample)
     return _from_jax(op, sample), np.zeros(1)
+
+
+def keep_compiled() -> None:
+    """Lets XLA keep what it compiles for the reference between runs of the command.
+
+    For programs of our own only: in somebody's process the choice is theirs.
+    """
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is None:
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        jax.config.update("jax_compilation_cache_dir", os.path.join(cache, "softjac", "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def residual(got: Array, exact: tuple[Array, Array]) -> Array:
@@ -51,8 +67,6 @@ def _from_jax(op: Op, sample: Sample) -> Array:
     length = next((size for size in LENGTHS if size >= n), -(-n // LENGTHS[-1]) * LENGTHS[-1])
     square = length if op.output == "jac" else 1
     block = max(1, ELEMENTS // (length * square))
-    if rows < block // 8:
-        block = max(1, block // 8)
     roles = tuple(sample.given)
     run = _compiled(op.name, op.forward, op.vector, roles, op.output == "jac")
     found = np.empty((rows, n, n) if op.output == "jac" else (rows, n))

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle import mistakes
-from softjac.oracle.bounds import ELEMENTARY, Bound, argument_error, forward_error, rounded_to_storage
+from softjac.oracle.bounds import (
+    ELEMENTARY,
+    Bound,
+    argument_error,
+    forward_error,
+    rounded_to_storage,
+)
 from softjac.oracle.op import Mistake, Op
 from softjac.oracle.sample import Sample
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from softjac.oracle import mistakes
 from softjac.oracle.bounds import Bound, exp_error, forward_error, mean_window, rounded_to_storage
-from softjac.oracle.op import Mistake, Op
-from softjac.oracle.ops.log_softmax_vjp import total
+from softjac.oracle.op import Op
 from softjac.oracle.sample import Sample
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -65,8 +64,5 @@ OP = Op(
     formula=formula,
     bound=bound,
     condition=condition,
-    mistakes=(
-        *mistakes.logarithmic_product(),
-        Mistake("transposed", lambda s: s.scale * (s.vector - s.y * total(s))),
-    ),
+    mistakes=mistakes.log_softmax_jvp(),
 )

@@ -7,8 +7,15 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle import mistakes
-from softjac.oracle.bounds import ELEMENTARY, LAMBDA, Bound, exp_error, forward_error, rounded_to_storage
-from softjac.oracle.op import Mistake, Op
+from softjac.oracle.bounds import (
+    ELEMENTARY,
+    LAMBDA,
+    Bound,
+    exp_error,
+    forward_error,
+    rounded_to_storage,
+)
+from softjac.oracle.op import Op
 from softjac.oracle.sample import Sample
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -71,8 +78,5 @@ OP = Op(
     formula=formula,
     bound=bound,
     condition=condition,
-    mistakes=(
-        *mistakes.logarithmic_product(),
-        Mistake("transposed", lambda s: s.scale * (s.vector - s.mean)),
-    ),
+    mistakes=mistakes.log_softmax_vjp(),
 )

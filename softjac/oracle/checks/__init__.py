@@ -1,0 +1,37 @@
+"""What must hold: one property, one file. Each keeps its failures on the trial, and says how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from softjac.oracle.checks import (
+    aliasing,
+    empty,
+    environment,
+    invariants,
+    memory,
+    nonfinite,
+    output,
+    resources,
+    state,
+    threads,
+    values,
+)
+from softjac.oracle.findings import CheckResult
+from softjac.oracle.trial import Trial
+
+__all__ = ["CHECKS"]
+
+CHECKS: dict[str, Callable[[Trial], CheckResult]] = {
+    "values": values.check,
+    "invariants": invariants.check,
+    "empty": empty.check,
+    "memory": memory.check,
+    "output": output.check,
+    "state": state.check,
+    "threads": threads.check,
+    "resources": resources.check,
+    "environment": environment.check,
+    "aliasing": aliasing.check,
+    "nonfinite": nonfinite.check,
+}

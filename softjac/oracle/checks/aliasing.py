@@ -1,0 +1,48 @@
+"""aliasing: in place gives the same answer, where the candidate claims to allow it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from softjac.oracle.findings import CheckResult
+from softjac.oracle.plan import ROOMY, Task
+from softjac.oracle.trial import Failure, Trial
+
+
+def check(trial: Trial) -> CheckResult:
+    """Judges the pairs it claims; tells how the others do."""
+    calls, told = trial.calls, []
+    claimed = list(trial.candidate.in_place)
+    output = trial.op.output
+    others = [] if output == "jac" else [(output, role) for role in trial.candidate.inputs]
+    if trial.candidate.kind == "python" and not claimed:
+        return CheckResult("aliasing", "skipped", detail="a Python callable returns its own array")
+    for pair in claimed or others:
+        wrong = _first_wrong(trial, pair)
+        if wrong is None:
+            told.append(f"{pair[0]} = {pair[1]} works")
+        elif claimed:
+            trial.failures.append(wrong)
+        else:
+            told.append(f"{pair[0]} = {pair[1]} is wrong")
+    if not claimed:
+        return CheckResult("aliasing", "reported", trial.calls - calls, detail="; ".join(told))
+    return trial.result("aliasing", calls=calls)
+
+
+def _first_wrong(trial: Trial, pair: tuple[str, str]) -> Failure | None:
+    """The first row that is wrong when output and input share memory."""
+    layout = replace(ROOMY, alias=pair)
+    for n in (1, 3, 8, 9, 16, 33, 100, 1000):
+        task = trial.trimmed(Task("kinds", n, 6, trial.seed + 9, layout=layout))
+        if not trial.allows(task) or not trial.affordable(n):
+            continue
+        batch = trial.run_aside([task])[0]
+        trial.judge([batch])
+        wrong = np.flatnonzero(batch.failed() | ~batch.ok)
+        if wrong.size:
+            row = int(wrong[0])
+            return Failure("aliasing", "aliasing", batch, row, f"{pair[0]} is {pair[1]}")
+    return None

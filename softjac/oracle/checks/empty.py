@@ -1,0 +1,32 @@
+"""empty: with no classes or no rows nothing is done, and the call returns."""
+
+from __future__ import annotations
+
+from softjac.oracle.call import Layout
+from softjac.oracle.findings import CheckResult
+from softjac.oracle.plan import Task
+from softjac.oracle.trial import Failure, Trial
+
+
+def check(trial: Trial) -> CheckResult:
+    """A C candidate must return; a Python callable may raise, which is told."""
+    calls, told, tried = trial.calls, [], 0
+    many = trial.candidate.takes_rows
+    for n, rows in [(0, 1), (0, 3), (5, 0), (0, 0)] if many else [(0, 1)]:
+        task = Task("simple", n, rows, layout=Layout())
+        if not trial.candidate.allows(n, rows if many else 1, trial.strides(task)):
+            continue
+        tried += 1
+        batch = trial.run_aside([task])[0]
+        for outcome in batch.outcomes:
+            if outcome.status == "refused" or (
+                outcome.status == "raised" and trial.candidate.kind == "python"
+            ):
+                said = outcome.message or "a status"
+                told.append(f"n = {n}, rows = {rows} is refused with {said}")
+            elif outcome.status != "ok" or outcome.outside or outcome.changed:
+                detail = f"{outcome.status} at n = {n}, rows = {rows}"
+                trial.failures.append(Failure("empty", "empty", batch, 0, detail, outcome))
+    if not tried:
+        return CheckResult("empty", "skipped", detail="excluded by the preconditions")
+    return trial.result("empty", calls=calls, reported=told)

@@ -1,0 +1,42 @@
+"""environment: the process is left as it was, and no call ends it, aborts, crashes or hangs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from softjac.oracle.call import Layout
+from softjac.oracle.checks.memory import touches_memory
+from softjac.oracle.findings import CheckResult
+from softjac.oracle.plan import Task
+from softjac.oracle.trial import Failure, Trial
+
+
+def check(trial: Trial) -> CheckResult:
+    """Picks up what all calls left changed; calls once more with faults not to be swallowed."""
+    calls = trial.calls
+    trial.failures += [
+        failure
+        for failure in trial.harvest("environment", "exit", "hang", "lost", "environment", "fault")
+        if failure.kind != "fault" or not touches_memory(failure)
+    ]
+    if trial.candidate.kind == "c" and not trial.fails("memory"):
+        _blocked(trial)
+    return trial.result("environment", calls=calls)
+
+
+def _blocked(trial: Trial) -> None:
+    """Calls beside guard pages with SIGSEGV blocked: a fault then ends the child, handled or not."""
+    for n in (1, 3, 8, 9, 17, 64):
+        task = Task("simple", n, 1, trial.seed, layout=Layout())
+        if not trial.allows(task):
+            continue
+        inputs, made = trial.calls_of(task)
+        outcome = trial.sandbox.run_blocked(made)[0]
+        trial.calls += 1
+        if outcome.status not in ("ok", "refused"):
+            before = len(trial.incidents)
+            batch = trial.gather(task, inputs, [replace(outcome, status="exit")])
+            del trial.incidents[before:]
+            detail = "raises a signal and handles it itself"
+            trial.failures.append(Failure("environment", "swallowed", batch, 0, detail, outcome))
+            return

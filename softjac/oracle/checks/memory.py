@@ -1,0 +1,70 @@
+"""memory: nothing outside the arrays is touched, at every alignment, and no input is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from softjac.oracle.call import Layout
+from softjac.oracle.findings import CheckResult
+from softjac.oracle.plan import Task
+from softjac.oracle.trial import Failure, Trial
+
+VIEWS = ("contiguous", "strided", "transposed", "reversed", "broadcast")
+
+
+def check(trial: Trial) -> CheckResult:
+    """Runs calls whose arrays touch guard pages, one side and the other, at all alignments."""
+    calls = trial.calls
+    queue = [task for task in _tasks(trial) if trial.allows(task)]
+    done = 0
+    for chunk in trial.chunks(queue):
+        batches = trial.run(chunk)
+        trial.judge(batches)
+        for batch in batches:
+            trial.collect("memory", batch)
+        done += len(chunk)
+        trial.progress("memory", done, len(queue))
+    trial.failures += [
+        failure
+        for failure in trial.harvest("memory", "changed", "outside", "fault")
+        if failure.kind != "fault" or touches_memory(failure)
+    ]
+    return trial.result("memory", calls=calls)
+
+
+def touches_memory(failure: Failure) -> bool:
+    """Whether a fault is an access of the candidate's to memory it should not touch so."""
+    fault = failure.outcome.fault if failure.outcome else None
+    return fault is not None and fault.signal in ("SIGSEGV", "SIGBUS")
+
+
+def _tasks(trial: Trial) -> Iterator[Task]:
+    """Lengths around every vector length, both sides, all alignments, row gaps; views in Python."""
+    quick = trial.effort.name == "quick"
+    lengths = [*range(1, 34), 63, 64, 65, 67, 100, 127, 128, 129, 1000]
+    if not quick:
+        lengths = [*range(1, 131), 255, 257, 1000, 4099]
+    if trial.candidate.kind == "python":
+        for n in (3, 33) if trial.compiles else (1, 2, 3, 7, 16, 33, 100):
+            for view in VIEWS:
+                yield trial.trimmed(Task("kinds", n, 8, trial.seed, layout=Layout(view=view)))
+        return
+    step = max(1, trial.candidate.align // trial.dtype.itemsize)
+    rows = 3 if trial.candidate.takes_rows else 1
+    for n in lengths:
+        if not trial.affordable(n):
+            continue
+        for number, side in enumerate(("end", "start")):
+            task = Task("kinds", n, rows, trial.seed + number, layout=Layout(side=side))
+            yield trial.trimmed(task)
+    offsets = range(step, 64 // trial.dtype.itemsize + 1, step)
+    for n in (1, 5, 8, 16, 33, 64, 100) if quick else (1, 2, 3, 5, 8, 9, 16, 24, 33, 64, 100, 128):
+        for offset in offsets:
+            for side in ("end", "start"):
+                layout = Layout(side=side, offset=offset)
+                yield trial.trimmed(Task("kinds", n, rows, trial.seed + 2, layout=layout))
+    if trial.candidate.strides:
+        for n in (1, 2, 5, 8, 16, 33, 100):
+            for gap in (1, 3, 8, 40):
+                layout = Layout(gap=gap * step)
+                yield trial.trimmed(Task("kinds", n, 7, trial.seed + 3, layout=layout))

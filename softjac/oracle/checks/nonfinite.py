@@ -1,0 +1,50 @@
+"""nonfinite: -inf is probability 0; NaN, +inf and rows of -inf follow JAX, or are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle.findings import CheckResult
+from softjac.oracle.plan import Task
+from softjac.oracle.trial import Failure, Trial
+
+
+def check(trial: Trial) -> CheckResult:
+    """Judges masked rows always, and the rest where the candidate claims to follow JAX."""
+    if "x" not in trial.candidate.inputs:
+        return CheckResult("nonfinite", "skipped", detail="takes no logits")
+    calls = trial.calls
+    told: list[str] = []
+    for n in (7, 33) if trial.compiles else (1, 2, 7, 8, 9, 33, 67):
+        task = trial.trimmed(Task("masks", n, 8, trial.seed + 21))
+        if not trial.allows(task):
+            continue
+        batch = trial.run([task])[0]
+        trial.judge([batch])
+        trial.collect("nonfinite", batch)
+        for name, column, value in (
+            ("NaN first", 0, np.nan),
+            ("NaN in the middle", n // 2, np.nan),
+            ("NaN last", n - 1, np.nan),
+            ("+inf", n // 3, np.inf),
+            ("all -inf", slice(None), -np.inf),
+        ):
+            if not _follows(trial, Task("simple", n, 1, trial.seed), column, value):
+                told.append(name)
+                if trial.candidate.nonfinite == "strict":
+                    detail = f"{name}: JAX gives NaN, the candidate does not"
+                    trial.failures.append(Failure("nonfinite", "policy", batch, 0, detail))
+    listed = ", ".join(dict.fromkeys(told))
+    report = [f"not NaN, as JAX gives, for: {listed}"] if told else []
+    return trial.result("nonfinite", calls=calls, reported=report)
+
+
+def _follows(trial: Trial, task: Task, column: Any, value: float) -> bool:
+    """Whether a row with such logits comes out NaN, as in `jax.nn`."""
+    inputs, _ = trial.calls_of(task)
+    inputs["x"] = inputs["x"].copy()
+    inputs["x"][:, column] = value
+    batch = trial.run_inputs(task, inputs)
+    return bool(not batch.ok.all() or np.isnan(batch.got).any())

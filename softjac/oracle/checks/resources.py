@@ -1,0 +1,28 @@
+"""resources: what many calls leave behind is told."""
+
+from __future__ import annotations
+
+from softjac.oracle.findings import CheckResult
+from softjac.oracle.plan import Task
+from softjac.oracle.trial import Trial
+
+
+def check(trial: Trial) -> CheckResult:
+    """Makes one call thousands of times, and looks at memory, threads and descriptors."""
+    planned = (trial.trimmed(Task("random", n, 4, trial.seed)) for n in (16, 8, 32, 5, 64, 1, 128))
+    task = next((task for task in planned if trial.allows(task)), None)
+    if task is None:
+        return CheckResult("resources", "skipped", detail="no length that was tried is allowed")
+    call = trial.calls_of(task)[1][0]
+    once = max(trial.predicted(task.n), 2e-5) * call.rows
+    grown = trial.sandbox.soak(call, int(min(trial.effort.soak, max(50, 2.0 / once))))
+    trial.calls += grown.calls
+    told = []
+    if grown.memory_bytes > max(1_000_000, 64 * grown.calls):
+        told.append(f"{grown.memory_bytes / grown.calls:.0f} bytes of memory a call")
+    if grown.threads > 0:
+        told.append(f"{grown.threads} threads")
+    if grown.descriptors > 0:
+        told.append(f"{grown.descriptors} file descriptors")
+    detail = f"{grown.calls} calls leave {', '.join(told)}" if told else ""
+    return CheckResult("resources", "reported" if told else "pass", grown.calls, detail=detail)

@@ -1,0 +1,143 @@
+"""The smallest failing input found, and the short string that makes it again, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from softjac._errors import ArgumentError
+from softjac.oracle.call import Layout
+from softjac.oracle.findings import Counterexample
+from softjac.oracle.plan import Task
+from softjac.oracle.trial import Batch, Failure, Trial
+
+__all__ = ["counterexamples", "parse", "rerun"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# Checks whose failure one call shows again; the others are run again whole.
+ONE_CALL = ("values", "memory", "empty", "environment", "nonfinite")
+
+
+def counterexamples(trial: Trial) -> list[Counterexample]:
+    """One counterexample for each check that failed, the smallest found."""
+    found = []
+    for check in dict.fromkeys(failure.check for failure in trial.failures):
+        mine = [failure for failure in trial.failures if failure.check == check]
+        smallest = min(mine, key=lambda f: (f.kind != "value", f.batch.task.n, f.batch.rows))
+        if smallest.kind == "value":
+            smallest = shrink(trial, smallest)
+        found.append(_described(trial, smallest))
+    return found
+
+
+def shrink(trial: Trial, failure: Failure) -> Failure:
+    """A failure on the shortest, plainest row that shows it; the given one where none does."""
+    task = failure.batch.task
+    for candidate in _smaller(trial, task):
+        batch = trial.run_aside([candidate])[0]
+        trial.judge([batch])
+        for row in np.flatnonzero(batch.failed()):
+            alone = _alone(trial, batch, int(row))
+            if alone is not None:
+                return replace(alone, check=failure.check)
+        if batch.failed().any():
+            row = int(np.flatnonzero(batch.failed())[0])
+            return Failure(failure.check, "value", batch, row)
+    alone = _alone(trial, failure.batch, failure.row)
+    return failure if alone is None else replace(alone, check=failure.check)
+
+
+def _smaller(trial: Trial, task: Task) -> Iterator[Task]:
+    """Plain rows of growing length, first one a call, then two, then many."""
+    limit = min(task.n, 40)
+    sizes = [
+        *range(1, limit + 1),
+        *(n for n in (64, 65, 128, 129, 256) if limit < n < task.n),
+        task.n,
+    ]
+    for n in dict.fromkeys(sizes):
+        for rows in (20, 2) if trial.candidate.takes_rows else (20,):
+            made = Task("simple", n, rows, 0, scale=task.scale, layout=task.layout)
+            if trial.allows(made) and trial.affordable(n):
+                yield trial.trimmed(made)
+
+
+def _alone(trial: Trial, batch: Batch, row: int) -> Failure | None:
+    """The failure of one row in a call of its own, if it fails there too."""
+    if batch.task.pick is not None or batch.task.rows == 1:
+        return None
+    task = batch.task.single(row)
+    if not trial.allows(task):
+        return None
+    single = trial.run_aside([task])[0]
+    trial.judge([single])
+    return Failure("", "value", single, 0) if single.failed().any() else None
+
+
+def _described(trial: Trial, failure: Failure) -> Counterexample:
+    """A failure as the reports show it."""
+    batch, n = failure.batch, failure.batch.task.n
+    row, index = failure.row, None
+    shape = (n, n) if trial.op.output == "jac" else (n,)
+    got = expected = None
+    if batch.ok.any() and batch.got.size:
+        got = batch.got.reshape(batch.rows, *shape)
+        if batch.exact is not None:
+            expected = batch.exact.reshape(batch.rows, *shape)
+    if failure.kind == "value" and batch.judged is not None:
+        place = int(batch.judged.index[row])
+        index = (row, *(int(part) for part in np.unravel_index(place, shape)))
+    return Counterexample(
+        check=failure.check,
+        n=n,
+        rows=batch.rows,
+        inputs=batch.inputs,
+        got=got,
+        expected=expected,
+        index=index,
+        replay=encode(failure.check, batch.task),
+        detail=failure.told(),
+        scale=batch.task.scale,
+    )
+
+
+def encode(check: str, task: Task) -> str:
+    """The replay string of a task under a check."""
+    layout = task.layout
+    alias = "=".join(layout.alias) if layout.alias else ""
+    pick = "" if task.pick is None else task.pick
+    parts = (check, task.family, task.n, task.rows, task.seed, pick, task.scale.hex())
+    parts += (layout.side, layout.offset, layout.gap, layout.view, alias)
+    return ":".join(str(part) for part in parts)
+
+
+def parse(text: str) -> tuple[str, Task]:
+    """The check and the task of a replay string.
+
+    Raises:
+        ArgumentError: not a replay string of this version.
+    """
+    parts = text.strip().split(":")
+    try:
+        check, family, n, rows, seed, pick, scale, side, offset, gap, view, alias = parts
+        pair = tuple(alias.split("=")) if alias else None
+        layout = Layout(side, int(offset), int(gap), view, pair)  # type: ignore[arg-type]
+        chosen = int(pick) if pick else None
+        task = Task(family, int(n), int(rows), int(seed), chosen, float.fromhex(scale), layout)
+        task.specs()
+    except (ValueError, TypeError, KeyError) as error:
+        raise ArgumentError(
+            f"not a replay string of this version: {text[:60]!r}; copy the one from the report whole"
+        ) from error
+    return check, task
+
+
+def rerun(trial: Trial, task: Task) -> None:
+    """Makes one call again, and keeps what fails."""
+    batch = trial.run([task])[0]
+    trial.judge([batch])
+    trial.collect("values", batch)

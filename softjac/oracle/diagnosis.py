@@ -1,0 +1,78 @@
+"""Which known mistake explains the failures: behaviour first, then formulas, then patterns.
+
+A formula's mistake is named only if it gives, within the bound, what the candidate gave on at least
+95 % of the failing rows, and would have failed on no row that passed. A wrong name is worse than
+none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from softjac.oracle.catalogue import CATALOGUE
+from softjac.oracle.findings import Diagnosis
+from softjac.oracle.formulas import explain_by_formula
+from softjac.oracle.patterns import explain_by_pattern
+from softjac.oracle.symptoms import explain_by_symptom
+from softjac.oracle.trial import Trial
+
+__all__ = ["RANK", "diagnose"]
+
+# Access and liveness before state before layout before formula before range before precision.
+RANK = {
+    identifier: rank
+    for rank, identifiers in enumerate(
+        (
+            "crash-on-empty out-of-bounds-write out-of-bounds-read unaligned-access input-modified",
+            "hang exits raises crash wrong-shape wrong-dtype",
+            "fp-environment-changed not-thread-safe nondeterministic stale-state reused-output",
+            "accumulates tail-not-written output-not-written",
+            "alias-unsafe",
+            "pointer-not-advanced tail-ignored tail-leaks-in partial-max",
+            "first-row-only last-row-only batch-sum batch-reduced batch-max wrong-axis",
+            "transposed row-stride lane-error",
+            "diagonal-only missing-dot dot-sign identity sign-flipped mean-for-sum missing-scale",
+            "fused-cross-entropy swapped-arguments missing-probability-factor all-zero",
+            "softmax-formula log-softmax-formula softmax-twice logits-for-probabilities",
+            "off-diagonal-sign wrong-factor",
+            "max-from-constant shift-in-one-place no-max-subtraction",
+            "clipped-logits exp-clamped log-of-softmax epsilon-in-denominator",
+            "index-overflow size-specialised",
+            "masked-row-policy nan-swallowed",
+            "offset-sensitive low-precision-sum inaccurate-exp low-precision",
+            "unknown",
+        )
+    )
+    for identifier in identifiers.split()
+}
+
+
+def diagnose(trial: Trial) -> list[Diagnosis]:
+    """The mistakes that explain what failed, the likeliest first."""
+    if not trial.failures:
+        return []
+    found = list(explain_by_symptom(trial))
+    explained = bool(found)
+    if any(failure.kind in ("value", "relation") for failure in trial.failures):
+        deeper = explain_by_formula(trial) or explain_by_pattern(trial)
+        known = {identifier for identifier, _, _ in found}
+        found += [item for item in deeper if item[0] not in known]
+        explained |= bool(deeper)
+    if not explained:
+        found.append(("unknown", 1.0, trial.failures[0].told()))
+    return [_named(*item) for item in _ordered(found)]
+
+
+def _ordered(found: Iterable[tuple[str, float, str]]) -> list[tuple[str, float, str]]:
+    """One entry an identifier, by rank, then by what it explains."""
+    best: dict[str, tuple[str, float, str]] = {}
+    for item in found:
+        if item[0] not in best or item[1] > best[item[0]][1]:
+            best[item[0]] = item
+    return sorted(best.values(), key=lambda item: (RANK[item[0]], -item[1]))
+
+
+def _named(identifier: str, explains: float, evidence: str) -> Diagnosis:
+    """A diagnosis with the catalogue's words."""
+    entry = CATALOGUE[identifier]
+    return Diagnosis(identifier, entry.title, explains, evidence, entry.fix)

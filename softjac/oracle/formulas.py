@@ -1,0 +1,140 @@
+"""Formulas people write by mistake, held against what the candidate gave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle.op import Mistake
+from softjac.oracle.sample import Sample
+from softjac.oracle.trial import Batch, Trial
+
+__all__ = ["Evidence", "evidence", "explain_by_formula"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+ENOUGH = 0.95  # of the failing rows
+FAILING, PASSING = 24, 24  # batches looked at
+EXTREME = ("huge", "largest", "far")
+
+
+class Evidence:
+    """A batch as the mistakes see it: sample, outputs, exact answer, bound, and who failed."""
+
+    def __init__(self, trial: Trial, batch: Batch) -> None:
+        assert batch.exact is not None
+        self.batch = batch
+        self.sample: Sample = trial.sample(batch.inputs, batch.task.scale)
+        self.got, self.exact = batch.got, batch.exact
+        with np.errstate(all="ignore"):
+            self.own = trial.op.bound(self.sample, batch.exact).own()
+        self.failed = batch.failed()
+        self.passed = batch.ok & ~self.failed
+        specs = batch.task.specs()
+        self.plain = np.array([not {s.logits, s.vector} & set(EXTREME) for s in specs])
+        self.unit = max(trial.precision.u, trial.precision.u_out)
+
+
+def evidence(trial: Trial) -> list[Evidence]:
+    """The batches that tell mistakes apart: failing ones, of many lengths, and some that passed."""
+    failing: dict[int, Batch] = {}
+    for failure in trial.failures:
+        if failure.kind == "value" and failure.batch.exact is not None:
+            failing.setdefault(id(failure.batch), failure.batch)
+    by_length = sorted(failing.values(), key=lambda batch: (batch.task.n, batch.rows))
+    step = max(1, len(by_length) // FAILING)
+    chosen = [batch for batch in by_length[::step] if batch.got.size <= 300_000]
+    passed = [
+        batch for batch in trial.passed if batch.exact is not None and batch.got.size <= 100_000
+    ]
+    chosen += passed[:: max(1, len(passed) // PASSING)]
+    return [Evidence(trial, batch) for batch in chosen]
+
+
+def explain_by_formula(trial: Trial) -> list[tuple[str, float, str]]:
+    """The mistakes that explain the failing values, each with its share and evidence."""
+    items = evidence(trial)
+    if not any(item.failed.any() for item in items):
+        return []
+    found = []
+    for mistake in trial.op.mistakes:
+        if mistake.layout and not trial.candidate.takes_rows:
+            continue
+        share, rows = _share(mistake, items)
+        if share >= ENOUGH:
+            words = f"{mistake.id} gives the same on {share:.0%} of {rows} failing rows"
+            found.append((mistake.id, share, words))
+    factor = _wrong_factor(items)
+    if factor is not None and not found:
+        found.append(factor)
+    return found
+
+
+def _share(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
+    """Which part of the failing rows the mistake explains; 0 if it fails where the candidate passed.
+
+    Rounding decides whether a row that is barely wrong fails: a quarter of the rows must be foreseen
+    to fail, and a row that passed contradicts only a prediction that is clearly wrong.
+    """
+    explained = foreseen = counted = 0
+    for item in items:
+        if not mistake.applies(item.sample):
+            counted += int((item.failed & item.plain).sum())
+            continue
+        with np.errstate(all="ignore"):
+            predicted = np.ma.asarray(mistake.predict(item.sample)).reshape(item.got.shape)
+            unsure = np.ma.getmaskarray(predicted)
+            values = predicted.filled(0.0)
+            sound = unsure | (values == item.exact)
+            off = np.where(sound, 0.0, np.abs(values - item.exact) / item.own).max(axis=1)
+            alike = (_alike(item, values) | unsure).all(axis=1)
+        if (~(off <= 4.0) & item.passed & item.plain).any():
+            return 0.0, 0
+        counts = item.failed & (item.plain | alike)
+        counted += int(counts.sum())
+        explained += int((counts & alike).sum())
+        foreseen += int((counts & alike & ~(off <= 1.0)).sum())
+        if counted > 20 and explained < 0.5 * counted:
+            return 0.0, counted
+    if 4 * foreseen < counted or not counted:
+        return 0.0, counted
+    return explained / counted, counted
+
+
+def _alike(item: Evidence, predicted: Array) -> Array:
+    """Which elements the candidate computed as predicted, up to the rounding of either.
+
+    That is the bound, a sum's rounding of the predicted element, and a few of the row's largest.
+    """
+    size = np.where(np.isfinite(predicted), np.abs(predicted), 0.0)
+    slack = 2.0 * item.own + item.unit * (
+        (2.0 * item.sample.n + 64.0) * size + 8.0 * size.max(axis=1, keepdims=True)
+    )
+    same = (item.got == predicted) | (np.isnan(item.got) & np.isnan(predicted))
+    return np.asarray(same | (np.isfinite(predicted) & (np.abs(item.got - predicted) <= slack)))
+
+
+def _wrong_factor(items: list[Evidence]) -> tuple[str, float, str] | None:
+    """A constant factor on every element of every row."""
+    factors = []
+    for item in items:
+        for row in np.flatnonzero(item.failed & item.plain):
+            place = int(np.abs(np.where(np.isfinite(item.exact[row]), item.exact[row], 0)).argmax())
+            if item.exact[row, place] != 0 and np.isfinite(item.got[row, place]):
+                factors.append(item.got[row, place] / item.exact[row, place])
+    if len(factors) < 3:
+        return None
+    factor = float(np.median(factors))
+    if not np.isfinite(factor) or abs(factor - 1.0) < 1e-4 or factor in (0.0, -1.0):
+        return None
+    mistake = Mistake("wrong-factor", lambda sample: sample_exact(sample) * factor)
+    exact = {id(item.sample): item.exact for item in items}
+
+    def sample_exact(sample: Sample) -> Array:
+        return exact[id(sample)]
+
+    share, rows = _share(mistake, items)
+    if share < ENOUGH:
+        return None
+    return "wrong-factor", share, f"{factor:.6g} times the right answer on {rows} failing rows"

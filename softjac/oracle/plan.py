@@ -1,0 +1,158 @@
+"""What is tried, in which order: lengths, rows and layouts, a function of effort and seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from softjac.oracle.call import Layout
+from softjac.oracle.inputs import LOGITS, VECTORS, Row
+
+__all__ = ["EFFORTS", "Effort", "Task", "lengths", "tasks"]
+
+LOGIT_KINDS = tuple(LOGITS)
+VECTOR_KINDS = tuple(VECTORS)
+SPIKES = (
+    ("normal", "one-hot"),
+    ("spike", "normal"),
+    ("equal-0", "spike"),
+    ("deep", "positive"),
+    ("low-spike", "one-hot"),
+    ("saturated", "integers"),
+)
+MASKS = ("masked-start", "masked-end", "masked-but-one", "masked-some")
+SIMPLE = (
+    ("equal-0", "one-hot"),
+    ("ties", "integers"),
+    ("ties", "one-hot"),
+    ("equal-200", "integers"),
+    ("offset+1e2", "integers"),
+    ("normal", "normal"),
+    ("saturated", "one-hot"),
+    ("negative", "positive"),
+    ("spike", "integers"),
+    ("masked-some", "normal"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One batch of rows, rebuilt from these few values wherever it is needed.
+
+    family: "kinds" (every kind of logits), "spikes" (a spike at every position), "random" (kinds
+            drawn at random), "masks" (-inf) or "simple" (rows a person can check).
+    pick:   one row of the batch alone, or all of them.
+    """
+
+    family: str
+    n: int
+    rows: int
+    seed: int = 0
+    pick: int | None = None
+    scale: float = 1.0
+    layout: Layout = field(default_factory=lambda: ROOMY)
+
+    @property
+    def size(self) -> int:
+        """How many rows there are."""
+        return self.rows if self.pick is None else 1
+
+    def specs(self) -> tuple[Row, ...]:
+        """The rows of this batch."""
+        chosen = range(self.rows) if self.pick is None else [self.pick]
+        return tuple(self._spec(index) for index in chosen)
+
+    def _spec(self, index: int) -> Row:
+        """Row `index` of the batch."""
+        n, key = max(self.n, 1), (self.seed << 24) + (self.n << 40) + index
+        if self.family == "kinds":
+            kind = index if self.rows >= len(LOGIT_KINDS) else index * 4 + self.seed
+            logits = LOGIT_KINDS[kind % len(LOGIT_KINDS)]
+            vector = VECTOR_KINDS[(index * 5 + self.n + self.seed) % len(VECTOR_KINDS)]
+            return Row(logits, vector, (index * 7 + self.n // 2) % n, key)
+        if self.family == "spikes":
+            logits, vector = SPIKES[(index + self.seed) % len(SPIKES)]
+            return Row(logits, vector, self._position(index), key)
+        if self.family == "masks":
+            return Row(MASKS[index % len(MASKS)], "normal", (index * 5 + 1) % n, key)
+        if self.family == "simple":
+            logits, vector = SIMPLE[index % len(SIMPLE)]
+            return Row(logits, vector, index // len(SIMPLE) % n, key)
+        mixed = (key * 0x9E3779B97F4A7C15) % 2**64
+        mixed = ((mixed ^ (mixed >> 29)) * 0xBF58476D1CE4E5B9) % 2**64
+        logits = LOGIT_KINDS[(mixed >> 20) % len(LOGIT_KINDS)]
+        vector = VECTOR_KINDS[(mixed >> 34) % len(VECTOR_KINDS)]
+        return Row(logits, vector, (mixed >> 44) % n, key)
+
+    def _position(self, index: int) -> int:
+        """Every position while rows suffice, else every residue modulo 64, first, middle, last."""
+        if self.rows >= self.n:
+            return index % max(self.n, 1)
+        block = (0, self.n // 2, max(self.n - 64, 0))[index // 64 % 3]
+        return min(block + index % 64, self.n - 1)
+
+    def single(self, index: int) -> Task:
+        """The batch's row `index` alone."""
+        return replace(self, pick=index if self.pick is None else self.pick)
+
+
+# Values are judged where a small access outside an array does no harm: `memory` looks for those.
+ROOMY = Layout(side="end", offset=64)
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is tried: seconds for `values`, random rows a length, lengths, the longest row."""
+
+    name: str
+    seconds: float
+    random_rows: int
+    dense: int
+    longest: int
+    soak: int
+
+
+EFFORTS = {
+    "quick": Effort("quick", 1.1, 24, 20, 65537, 300),
+    "standard": Effort("standard", 6.5, 700, 130, 131075, 10_000),
+    "thorough": Effort("thorough", 75.0, 3000, 200, 1048577, 10_000),
+}
+
+
+def lengths(effort: Effort) -> tuple[int, ...]:
+    """The lengths tried: densely at first, then around powers of two, then far apart."""
+    near = {1, 2, 3, *range(1, effort.dense)}
+    for power in (5, 6, 7, 8) if effort.name == "quick" else range(5, 13):
+        near |= {2**power - 1, 2**power, 2**power + 1}
+    near |= {100, 1000, 4097, 9001}
+    far = {16384, 65535, 65536, 65537, 100_003, 131_075, 1_048_577}
+    if effort.name == "quick":
+        far = {65537}
+    return tuple(sorted(near | {n for n in far if n <= effort.longest}))
+
+
+def tasks(n: int, effort: Effort, seed: int, scaled: bool) -> Iterator[list[Task]]:
+    """The batches of one length, in layers, the most telling first."""
+    scale = (0.125, 1.0, 3.0)[n % 3] if scaled else 1.0
+    kinds = len(LOGIT_KINDS)
+    yield [Task("kinds", n, kinds if n <= 4097 else 8, seed + n % 4, scale=scale)]
+    share = effort.random_rows if n <= 130 else max(4, effort.random_rows * 130 // n)
+    several = []
+    for number, rows in enumerate((1, 2, 3, 5, 63, 64, 65)):
+        if rows <= share:
+            several.append(Task("random", n, rows, seed + 1 + number, scale=scale))
+            share -= rows
+    if share > 0:
+        several.append(Task("random", n, share, seed + 10, scale=scale))
+    if effort.name != "quick" and n in (96, 100):
+        several.append(Task("random", n, 701, seed + 11, scale=scale))
+    yield several if n <= 4097 else []
+    yield [Task("spikes", n, _spikes(n, effort), seed, scale=scale)]
+
+
+def _spikes(n: int, effort: Effort) -> int:
+    """How many positions get a spike: all of them up to where that is too much."""
+    every = {"quick": 130, "standard": 1024, "thorough": 4096}[effort.name]
+    if n <= every and (n <= 130 or n in (256, 1000, 1024, 4096)):
+        return n
+    return min(n, 192 if n in (257, 1025, 4097) else 64 if n < 20_000 else 16)

@@ -1,0 +1,361 @@
+"""A candidate on trial: runs batches in its sandbox, judges what came back, keeps the failures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from softjac.oracle import reference
+from softjac.oracle.call import Call, Outcome
+from softjac.oracle.findings import CheckResult, Status
+from softjac.oracle.fit import Judged, judge
+from softjac.oracle.inputs import make, storage
+from softjac.oracle.op import Op
+from softjac.oracle.ops import OPS
+from softjac.oracle.plan import Effort, Task
+from softjac.oracle.precision import PRECISIONS, Precision
+from softjac.oracle.sample import Sample
+
+if TYPE_CHECKING:
+    from softjac.oracle.candidate import Candidate
+
+__all__ = ["Batch", "Clock", "Failure", "Trial", "bits"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Poison = Literal["nan", "finite"]
+
+# Batches kept for the diagnosis: enough to tell mistakes apart, few enough to stay quick.
+KEPT = 60
+
+
+@dataclass(slots=True)
+class Batch:
+    """One task's inputs, what came of each call, and the verdict on each row.
+
+    got is `(rows, elements)` in float64, NaN in rows whose call did not return; ok says which did.
+    """
+
+    task: Task
+    inputs: dict[str, Array]
+    outcomes: list[Outcome]
+    got: Array
+    ok: Array
+    exact: Array | None = None
+    judged: Judged | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows in this batch."""
+        return len(self.ok)
+
+    @property
+    def seconds(self) -> float:
+        """Time the candidate took."""
+        return sum(outcome.seconds for outcome in self.outcomes)
+
+    def failed(self) -> Array:
+        """Which rows are refuted by their values."""
+        if self.judged is None:
+            return np.zeros(self.rows, bool)
+        return self.ok & ~(self.judged.ratio <= 1.0)
+
+
+@dataclass(slots=True)
+class Failure:
+    """One thing that must not be: which check saw it, what kind it is, and where."""
+
+    check: str
+    kind: str
+    batch: Batch
+    row: int = 0
+    detail: str = ""
+    outcome: Outcome | None = None
+
+    def told(self) -> str:
+        """The failure in a few words."""
+        n = self.batch.task.n
+        if self.kind == "value" and self.batch.judged is not None:
+            index = int(self.batch.judged.index[self.row])
+            ratio = self.batch.judged.ratio[self.row]
+            return f"n = {n}, element {index}: {ratio:.3g} times the bound"
+        fault = self.outcome.fault if self.outcome else None
+        if fault is not None and fault.role is not None:
+            return (
+                f"n = {n}: {fault.signal}, {fault.access} at {fault.role} {fault.offset:+d} bytes"
+            )
+        if fault is not None:
+            return f"n = {n}: {fault.signal}"
+        words = f"{self.kind}: {self.detail}" if self.detail else self.kind
+        return f"n = {n}: {words}"
+
+
+@dataclass(slots=True)
+class Trial:
+    """The candidate, where it runs, and all that was found so far."""
+
+    candidate: Candidate
+    sandbox: Any
+    effort: Effort
+    seed: int
+    timeout: float
+    progress: Callable[..., None]
+    calls: int = 0
+    rows: int = 0
+    own_sums: bool = True
+    seconds_per_row: dict[int, float] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    passed: list[Batch] = field(default_factory=list)
+    limits: list[str] = field(default_factory=list)
+    worst: dict[str, float] = field(default_factory=dict)
+    incidents: list[Failure] = field(default_factory=list)
+    compiles: bool = False
+    lengths: set[int] = field(default_factory=set)
+    most_rows: int = 0
+
+    op: Op = field(init=False)
+    precision: Precision = field(init=False)
+    dtype: np.dtype[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.op = OPS[self.candidate.op]
+        self.precision = PRECISIONS[self.candidate.dtype]
+        self.dtype = storage(self.candidate.dtype)
+
+    def elements(self, n: int) -> int:
+        """Elements in one row's output."""
+        return n * n if self.op.output == "jac" else n
+
+    def allows(self, task: Task) -> bool:
+        """Whether the candidate's preconditions admit this task."""
+        rows = task.size if self.candidate.takes_rows else 1
+        return self.candidate.allows(task.n, rows, self.strides(task))
+
+    def strides(self, task: Task) -> dict[str, int]:
+        """The row stride of each role that has one."""
+        return {f"ld{role}": task.n + task.layout.gap for role in self.candidate.strides}
+
+    def calls_of(self, task: Task, poison: Poison = "nan") -> tuple[dict[str, Array], list[Call]]:
+        """The inputs of a task, and the calls that take them."""
+        roles = self.candidate.inputs
+        inputs = make(task.specs(), task.n, self.op, roles, self.precision, task.scale)
+        return inputs, self.call(task, inputs, poison)
+
+    def call(self, task: Task, inputs: dict[str, Array], poison: Poison) -> list[Call]:
+        """The calls that take these inputs: one, or one a row."""
+        common: Any = {"n": task.n, "scale": task.scale, "layout": task.layout, "poison": poison}
+        rows = next(iter(inputs.values())).shape[0]
+        if self.candidate.takes_rows:
+            return [Call(inputs=inputs, rows=rows, **common)]
+        parts = ({role: a[i : i + 1] for role, a in inputs.items()} for i in range(rows))
+        return [Call(inputs=part, rows=1, **common) for part in parts]
+
+    def run(self, tasks: Iterable[Task], poison: Poison = "nan") -> list[Batch]:
+        """Runs tasks, in order, and gathers each one's outputs."""
+        return self._run([(task, *self.calls_of(task, poison)) for task in tasks])
+
+    def run_aside(self, tasks: Iterable[Task]) -> list[Batch]:
+        """The same, for calls whose incidents are no other check's business."""
+        before = len(self.incidents)
+        batches = self.run(tasks)
+        del self.incidents[before:]
+        return batches
+
+    def run_inputs(self, task: Task, inputs: dict[str, Array]) -> Batch:
+        """Runs one task with inputs made from its own."""
+        return self._run([(task, inputs, self.call(task, inputs, "nan"))])[0]
+
+    def _run(self, prepared: list[tuple[Task, dict[str, Array], list[Call]]]) -> list[Batch]:
+        """Runs prepared calls, and gathers them by task."""
+        calls = [call for _, _, some in prepared for call in some]
+        outcomes: list[Outcome] = self.sandbox.run(calls)
+        self.calls += len(calls)
+        batches, start = [], 0
+        for task, inputs, some in prepared:
+            batches.append(self.gather(task, inputs, outcomes[start : start + len(some)]))
+            start += len(some)
+        return batches
+
+    def gather(self, task: Task, inputs: dict[str, Array], outcomes: list[Outcome]) -> Batch:
+        """One batch from the outcomes of its calls."""
+        rows = next(iter(inputs.values())).shape[0]
+        width = self.elements(task.n)
+        got = np.full((rows, width), np.nan)
+        ok = np.zeros(rows, bool)
+        step = rows if len(outcomes) == 1 else 1
+        for number, outcome in enumerate(outcomes):
+            part = slice(number * step, (number + 1) * step)
+            if outcome.status == "ok" and self.fits(outcome, step, task.n):
+                assert outcome.output is not None
+                got[part] = outcome.output.reshape(step, width)
+                ok[part] = True
+        batch = Batch(task, inputs, outcomes, got, ok)
+        for number, outcome in enumerate(outcomes):
+            for kind, detail in self.incidents_of(outcome, step, task):
+                self.incidents.append(Failure("", kind, batch, number * step, detail, outcome))
+        return batch
+
+    def incidents_of(self, outcome: Outcome, rows: int, task: Task) -> Iterator[tuple[str, str]]:
+        """What happened in a call beside its values: the checks pick up what is theirs."""
+        if outcome.status != "ok":
+            yield outcome.status, outcome.message
+        elif outcome.output is None:
+            yield "shape", "no array came back"
+        elif not self.fits(outcome, rows, task.n):
+            yield "shape", f"an array of shape {outcome.output.shape} came back"
+        elif outcome.output.dtype != self.dtype:
+            yield "dtype", f"{outcome.output.dtype} came back for {self.dtype} arguments"
+        for role in outcome.changed:
+            yield "changed", role
+        for role, offset in outcome.outside:
+            yield "outside", f"{role} {offset:+d}"
+        for what in outcome.environment:
+            yield "environment", what
+
+    def harvest(self, check: str, *kinds: str) -> list[Failure]:
+        """The incidents of these kinds so far, as failures of a check."""
+        found = [incident for incident in self.incidents if incident.kind in kinds]
+        for incident in found:
+            incident.check = check
+        return found
+
+    def fits(self, outcome: Outcome, rows: int, n: int) -> bool:
+        """Whether an output has the shape it must have."""
+        if outcome.output is None:
+            return False
+        wanted = (rows, n, n) if self.op.output == "jac" else (rows, n)
+        return outcome.output.shape == wanted
+
+    def sample(self, inputs: dict[str, Array], scale: float) -> Sample:
+        """Inputs as bounds and mistakes see them."""
+        return Sample(
+            inputs, scale=scale, precision=self.precision, logarithmic=self.op.logarithmic
+        )
+
+    def judge(self, batches: Sequence[Batch]) -> None:
+        """Judges batches against the reference within the op's bound, those of one length at once."""
+        alike: dict[tuple[int, float], list[Batch]] = {}
+        for batch in batches:
+            self.rows += batch.rows
+            if batch.got.size:
+                alike.setdefault((batch.task.n, batch.task.scale), []).append(batch)
+        for group in alike.values():
+            self._judge(group)
+        kept = [batch for batch in batches if batch.ok.any() and not batch.failed().any()]
+        self.passed.extend(kept[: max(0, KEPT - len(self.passed))])
+
+    def _judge(self, batches: list[Batch]) -> None:
+        """Judges batches of one length and scale."""
+        joined = {
+            role: np.concatenate([batch.inputs[role] for batch in batches])
+            for role in batches[0].inputs
+        }
+        sample = self.sample(joined, batches[0].task.scale)
+        with np.errstate(all="ignore"):
+            exact = reference.answer(self.op, sample)
+            bound = self.op.bound(sample, exact[0])
+            got = np.concatenate([batch.got for batch in batches])
+            residual = reference.residual(got, exact)
+            judged = judge(residual, bound)
+            doubtful = judged.ratio > 1.0
+            if self.own_sums and doubtful.any():
+                lenient = judge(residual, bound, own_sums=True)
+                judged.ratio = np.where(doubtful, lenient.ratio, judged.ratio)
+                judged.index = np.where(doubtful, lenient.index, judged.index)
+        start = 0
+        for batch in batches:
+            part = slice(start, start + batch.rows)
+            batch.exact, batch.judged = exact[0][part], judged.take(part)
+            start += batch.rows
+
+    def collect(self, check: str, batch: Batch) -> None:
+        """Keeps the failures of a judged batch, and what it shows of lengths and time."""
+        if batch.ok.any():
+            self.lengths.add(batch.task.n)
+            self.most_rows = max(self.most_rows, batch.rows if self.candidate.takes_rows else 1)
+            seconds = batch.seconds / batch.rows
+            known = self.seconds_per_row.get(batch.task.n, seconds)
+            self.seconds_per_row[batch.task.n] = min(known, seconds)
+        if batch.judged is not None and batch.ok.any():
+            worst = float(batch.judged.ratio[batch.ok].max())
+            self.worst[check] = max(self.worst.get(check, 0.0), worst)
+        for row in np.flatnonzero(batch.failed()):
+            self.failures.append(Failure(check, "value", batch, int(row)))
+
+    def result(
+        self,
+        check: str,
+        *,
+        calls: int = 0,
+        suspect: bool = False,
+        detail: str = "",
+        reported: Sequence[str] = (),
+    ) -> CheckResult:
+        """How a check went, from the failures it left."""
+        mine = [failure for failure in self.failures if failure.check == check]
+        status: Status = "pass"
+        if mine:
+            status, detail = "fail", mine[0].told()
+        elif suspect:
+            status = "suspect"
+        elif reported:
+            status, detail = "reported", "; ".join(reported)
+        return CheckResult(check, status, self.calls - calls, self._worst(check), detail)
+
+    def _worst(self, check: str) -> float | None:
+        """The worst error over bound a check has judged."""
+        return self.worst.get(check)
+
+    def fails(self, check: str) -> bool:
+        """Whether a check has failed."""
+        return any(failure.check == check for failure in self.failures)
+
+    def affordable(self, n: int) -> bool:
+        """Whether a row of length n is predicted to take at most a twentieth of the time limit."""
+        return self.predicted(n) <= self.timeout / 20.0
+
+    def trimmed(self, task: Task) -> Task:
+        """A task with fewer rows where its output, or its time, would be too much."""
+        seconds = self.predicted(task.n)
+        fit = min(4_000_000 // max(self.elements(task.n), 1), int(1.0 / max(seconds, 1e-9)))
+        return task if task.rows <= max(fit, 1) else replace(task, rows=max(fit, 1))
+
+    def chunks(self, tasks: Sequence[Task]) -> Iterator[list[Task]]:
+        """Tasks in portions small enough for progress to be seen."""
+        portion: list[Task] = []
+        size = 0
+        for task in tasks:
+            portion.append(task)
+            size += task.rows * self.elements(task.n)
+            if size > 300_000 or len(portion) >= 40:
+                yield portion
+                portion, size = [], 0
+        if portion:
+            yield portion
+
+    def predicted(self, n: int) -> float:
+        """Seconds a row of length n may take, from the nearest shorter one, if O(n²)."""
+        known = [m for m in self.seconds_per_row if m <= n]
+        if not known:
+            return 0.0
+        nearest = max(known)
+        return self.seconds_per_row[nearest] * (n / max(nearest, 1)) ** 2
+
+
+def bits(values: Array) -> Array:
+    """The bits of float64 numbers, so that NaN equals itself and -0 differs from 0."""
+    return values.view(np.uint64)
+
+
+class Clock:
+    """Counts down the seconds a check may take."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.perf_counter() + seconds
+
+    def left(self) -> float:
+        """Seconds left."""
+        return self._end - time.perf_counter()

@@ -1,0 +1,200 @@
+"""The run and its verdict: a candidate goes through the checks, its failures into a diagnosis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from softjac._errors import ArgumentError, RefutedError
+from softjac.oracle import accuracy, diagnosis, pictures
+from softjac.oracle.candidate import Candidate, load, open_sandbox
+from softjac.oracle.checks import CHECKS
+from softjac.oracle.counterexample import ONE_CALL, counterexamples, parse, rerun
+from softjac.oracle.findings import CheckResult, Report, Verdict
+from softjac.oracle.plan import EFFORTS
+from softjac.oracle.trial import Trial
+
+__all__ = ["assert_verified", "replay", "verify"]
+
+
+def verify(
+    candidate: Any,
+    *,
+    effort: str = "standard",
+    seed: int = 0,
+    timeout: float = 10.0,
+    progress: Callable[..., None] | None = None,
+    **options: Any,
+) -> Report:
+    """Judge whether a candidate computes what it claims, and name the bug if it does not.
+
+    Args:
+        candidate: a target as on the command line ("lib.so:symbol", "file.c:symbol",
+            "module:function", "file.py:function"), a Python callable, or a `CFunction`. Targets
+            given as text run in a child process; a callable runs in this one.
+        effort: "quick", "standard" or "thorough".
+        seed: of the rows drawn at random; the same seed gives the same rows.
+        timeout: seconds a single call may take before it counts as a hang.
+        progress: called as progress(check, done, total) now and then, and as progress(result) with
+            the `CheckResult` of each check that ends.
+        **options: what the candidate claims, named as on the command line: `op` (required),
+            `prototype`, `header`, `roles`, `autodiff`, `dtype`, `assume`, `not_reentrant`, `align`,
+            `in_place`, `accumulates`, `nonfinite`, `over_read`, `cflags`, `array`.
+
+    Returns:
+        The report; `report.verdict` is "verified", "refuted" or "inconclusive".
+
+    Raises:
+        CandidateError: the candidate cannot be loaded.
+        SandboxError: the sandbox cannot run on this platform.
+        ArgumentError: an option's value is not one of those there are.
+
+    Numerics:
+        No absolute tolerance: every element is compared with the exact answer within a bound
+        derived from its row, `softjac.oracle.bounds`.
+
+    Example:
+        >>> import numpy as np
+        >>> def vjp(y, dy):
+        ...     return y * (1 - y) * dy
+        >>> report = verify(vjp, op="softmax_vjp", effort="quick")
+        >>> report.verdict, report.diagnoses[0].id
+        ('refuted', 'diagonal-only')
+    """
+    if effort not in EFFORTS:
+        known = ", ".join(EFFORTS)
+        raise ArgumentError(f"effort is one of {known}, not {effort!r}")
+    started = time.perf_counter()
+    loaded = candidate if isinstance(candidate, Candidate) else load(candidate, **options)
+    tell = progress or (lambda *told: None)
+    with open_sandbox(loaded, timeout=timeout) as sandbox:
+        trial = Trial(loaded, sandbox, EFFORTS[effort], seed, timeout, tell)
+        results = []
+        for check in CHECKS.values():
+            result = check(trial)
+            results.append(result)
+            tell(result)
+        measured, result = accuracy.measure(trial)
+        results.append(result)
+        tell(result)
+        report = _report(trial, results)
+        report.accuracy = measured
+        report.counterexamples = counterexamples(trial)
+        report.diagnoses = diagnosis.diagnose(trial)
+        pictures.add(trial, report)
+    report.seconds = time.perf_counter() - started
+    report.calls, report.rows = trial.calls, trial.rows
+    return report
+
+
+def assert_verified(candidate: Any, **options: Any) -> Report:
+    """Raise unless a candidate is verified.
+
+    Args:
+        candidate: as in `verify`.
+        **options: as in `verify`.
+
+    Returns:
+        The report, where the verdict is "verified".
+
+    Raises:
+        RefutedError: the verdict is another; the message is the report's text.
+
+    Example:
+        >>> def vjp(y, dy):
+        ...     return y * (dy - (y * dy).sum(-1, keepdims=True))
+        >>> assert_verified(vjp, op="softmax_vjp", effort="quick").verdict
+        'verified'
+    """
+    report = verify(candidate, **options)
+    if report.verdict != "verified":
+        from softjac.oracle.reports.text import render
+
+        raise RefutedError(render(report))
+    return report
+
+
+def replay(replay: str, candidate: Any, *, timeout: float = 10.0, **options: Any) -> Report:
+    """Make one counterexample again, bit for bit.
+
+    Args:
+        replay: the string from the report.
+        candidate: as in `verify`.
+        timeout: seconds the call may take.
+        **options: as in `verify`.
+
+    Returns:
+        A report of that one call: "refuted" if it still fails, else "verified".
+
+    Raises:
+        ArgumentError: not a replay string of this version.
+    """
+    check, task = parse(replay)
+    started = time.perf_counter()
+    for known in ("effort", "seed", "progress"):
+        options.pop(known, None)
+    loaded = candidate if isinstance(candidate, Candidate) else load(candidate, **options)
+    with open_sandbox(loaded, timeout=timeout) as sandbox:
+        trial = Trial(loaded, sandbox, EFFORTS["quick"], task.seed, timeout, lambda *told: None)
+        if check in ONE_CALL:
+            rerun(trial, task)
+            results = [CHECKS[name](trial) for name in ()]
+            trial.failures += trial.harvest(
+                check, "fault", "raised", "exit", "hang", "lost", "changed", "outside", "shape"
+            )
+            results.append(trial.result(check))
+        elif check in CHECKS:
+            results = [CHECKS[check](trial)]
+        else:
+            raise ArgumentError(f"the replay string names no check: {check!r}")
+        report = _report(trial, results)
+        report.counterexamples = counterexamples(trial)
+        report.diagnoses = diagnosis.diagnose(trial)
+    report.verdict = "refuted" if trial.failures else "verified"
+    report.seconds = time.perf_counter() - started
+    report.calls, report.rows = trial.calls, trial.rows
+    return report
+
+
+def _report(trial: Trial, results: list[CheckResult]) -> Report:
+    """The verdict, and what limits it."""
+    candidate = trial.candidate
+    refused = [incident for incident in trial.incidents if incident.kind == "refused"]
+    lengths = sorted(n for n in trial.lengths if n > 1)
+    limits = []
+    if trial.lengths:
+        limits.append(f"n up to {max(trial.lengths)}, up to {trial.most_rows} rows a call")
+    if refused:
+        n = refused[0].batch.task.n
+        limits.append(f"refused {len(refused)} calls that its preconditions allow, first n = {n}")
+    if len(lengths) < 3:
+        limits.append(f"only {len(lengths)} lengths above 1 could be tried")
+    limits += [f"only where {condition}" for condition in candidate.assumptions]
+    verdict: Verdict = "verified"
+    if any(result.status == "fail" for result in results):
+        verdict = "refuted"
+    elif refused or len(lengths) < 3 or any(result.status == "suspect" for result in results):
+        verdict = "inconclusive"
+    return Report(
+        target=candidate.target,
+        op=candidate.op,
+        dtype=candidate.dtype,
+        verdict=verdict,
+        assumptions=tuple(candidate.assumptions),
+        limits=tuple(limits + trial.limits),
+        checks=results,
+        tried=_tried(trial),
+    )
+
+
+def _tried(trial: Trial) -> list[str]:
+    """What was tried, in a few lines."""
+    lengths = sorted(trial.lengths)
+    if not lengths:
+        return []
+    shown = ", ".join(str(n) for n in lengths if n > 130) or "none"
+    return [
+        f"{sum(n <= 130 for n in lengths)} lengths up to 130; longer: {shown}",
+        f"{trial.calls} calls, {trial.rows} rows judged, seed {trial.seed}, effort {trial.effort.name}",
+    ]
