@@ -66,11 +66,11 @@ def softjac_verify(request: pytest.FixtureRequest) -> Callable[..., Report]:
     defaults = dict(marker.kwargs) if marker else {}
 
     def verify(candidate: Any, **options: Any) -> Report:
-        from softjac.oracle.reports.text import text
+        from softjac.oracle.reports.text import render
 
         report = judged(request.node, candidate, {**defaults, **options})
         if report.verdict != "verified":
-            pytest.fail(text(report), pytrace=False)
+            pytest.fail(render(report), pytrace=False)
         return report
 
     return verify
@@ -103,11 +103,11 @@ class Candidate(pytest.Item):
     def runtest(self) -> None:
         """Judge it."""
         from softjac._errors import RefutedError
-        from softjac.oracle.reports.text import text
+        from softjac.oracle.reports.text import render
 
         report = judged(self, self.entry.target, dict(self.entry.options))
         if report.verdict != "verified":
-            raise RefutedError(text(report, self.entry.command))
+            raise RefutedError(render(report, self.entry.command))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The oracle's report, or in one line why there is none."""

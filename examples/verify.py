@@ -22,7 +22,7 @@ from softjac.oracle.findings import CheckResult, Report
 from softjac.oracle.reports.info import cpu_features, info_lines
 from softjac.oracle.reports.live import Live
 from softjac.oracle.reports.numbers import short
-from softjac.oracle.reports.text import STYLES, text
+from softjac.oracle.reports.text import STYLES, render
 from softjac.oracle.run import judge, write_reports
 
 HERE = Path(__file__).parent
@@ -107,7 +107,7 @@ def judged(case: Case, live: Live, effort: str) -> tuple[Report, str]:
     )
     live.console.print(line, soft_wrap=True)
     if surprise:
-        live.console.print(Text(text(report, case.entry.command)), soft_wrap=True)
+        live.console.print(Text(render(report, case.entry.command)), soft_wrap=True)
     return report, surprise
 
 

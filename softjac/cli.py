@@ -334,7 +334,7 @@ def init(sources: tuple[str, ...], *, force: bool) -> None:
     path = Path("softjac.toml")
     if path.exists() and not force:
         raise ArgumentError("softjac.toml is there already; --force replaces it")
-    content, count = draft([Path(source) for source in sources], op_names())
+    content, count = draft([Path(source) for source in sources])
     path.write_text(content, "utf-8")
     noun = "candidate" if count == 1 else "candidates"
     click.echo(f"softjac.toml: {count} {noun}; read it, then run softjac verify --all")

@@ -20,7 +20,7 @@ EVERY = pytest.mark.parametrize("make", samples.ALL, ids=lambda make: make.__nam
 
 def test_text_says_verdict_bug_fix_counterexample_and_replay() -> None:
     """The text holds everything a person needs to act, the failing element pointed at."""
-    found = text.text(samples.refuted())
+    found = text.render(samples.refuted())
     for part in (
         "REFUTED  mine.py:vjp: softmax_vjp, float32, assuming n % 8 == 0",
         "diagonal-only: only the diagonal of the Jacobian is applied",
@@ -38,7 +38,7 @@ def test_text_says_verdict_bug_fix_counterexample_and_replay() -> None:
 
 def test_text_repeats_the_options_it_is_given() -> None:
     """The replay command carries the command line's own options where they are known."""
-    assert "replay v1-aW52 lib.so:f --op softmax" in text.text(
+    assert "replay v1-aW52 lib.so:f --op softmax" in text.render(
         samples.refuted(), "lib.so:f --op softmax"
     )
 
@@ -55,7 +55,7 @@ def test_text_shows_a_window_of_a_long_row() -> None:
 
 def test_text_shows_the_failing_row_of_a_jacobian() -> None:
     """A Jacobian is shown by the row in which it fails."""
-    shown = text.text(samples.jacobian())
+    shown = text.render(samples.jacobian())
     assert "row 1 of the Jacobian" in shown
     assert re.search(r"> 2 +0\.5 +0\.15 +-0\.15", shown)
 
@@ -63,7 +63,7 @@ def test_text_shows_the_failing_row_of_a_jacobian() -> None:
 @EVERY
 def test_no_line_of_text_runs_off(make: type[Report]) -> None:
     """Lines that can be folded end within a hundred columns."""
-    for line in text.text(make()).splitlines():
+    for line in text.render(make()).splitlines():
         assert len(line) <= 110
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from softjac.oracle.findings import CheckResult, Report
-from softjac.oracle.reports.text import headline, text
+from softjac.oracle.reports.text import headline, render
 
 __all__ = ["document"]
 
@@ -54,7 +54,7 @@ def add_suite(root: ElementTree.Element, report: Report) -> None:
     if report.verdict == "error":
         add_outcome(case, "error", report.error)
     elif report.verdict != "verified":
-        add_outcome(case, "failure", headline(report), text(report))
+        add_outcome(case, "failure", headline(report), render(report))
     for counter, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(counter, str(len(suite.findall(f"testcase/{tag}"))))
     suite.set("tests", str(len(suite.findall("testcase"))))

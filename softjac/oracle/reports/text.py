@@ -13,7 +13,7 @@ from softjac.oracle.catalogue import Entry
 from softjac.oracle.findings import CheckResult, Counterexample, Diagnosis, Report
 from softjac.oracle.reports.numbers import number, plural, ratio, short
 
-__all__ = ["check_lines", "command", "diagnosis_page", "folded", "headline", "lines", "text"]
+__all__ = ["check_lines", "command", "diagnosis_page", "folded", "headline", "lines", "render"]
 
 WIDTH = 100
 # Elements of a row that are shown around the failing one.
@@ -245,7 +245,7 @@ def diagnosis_page(identifier: str, entry: Entry) -> Iterator[str]:
         yield from (line for _, line in folded("", f"Seen in: {', '.join(entry.seen_in)}"))
 
 
-def text(report: Report, options: str | None = None) -> str:
+def render(report: Report, options: str | None = None) -> str:
     """The whole report as plain text.
 
     Args:

@@ -1,0 +1,157 @@
+"""What `softjac init` writes: a first softjac.toml from C headers, sources and libraries."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from softjac._errors import ArgumentError, CandidateError
+from softjac.oracle import prototype
+
+__all__ = ["draft"]
+
+HEADERS = (".h", ".hh", ".hpp")
+SOURCES = (".c", ".cc", ".cpp")
+LIBRARIES = (".so", ".dylib")
+# The op that a function's output says it computes; "log" in its name makes it the logarithm's.
+OPS = {"y": "softmax", "dx": "softmax_vjp", "y_dot": "softmax_jvp", "jac": "softmax_jacobian"}
+# A declaration, or the head of a definition: a type, a name, and parameters in parentheses.
+FUNCTION = re.compile(r"[\w*]\s+\**(\w+)\s*\([^()]*\)\s*[;{]")
+OPENING = """\
+# The candidates that `softjac verify --all` judges. Look over each op, and declare what its
+# kernel assumes: assume = "n % 8 == 0", in-place = ["dx=dy"], align = 32, not-reentrant = true.
+"""
+UNKNOWN_LIBRARY = "path/to/library.so"
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function that looks like a candidate: declared in `file`."""
+
+    symbol: str
+    file: Path
+    op: str
+    roles: dict[str, str]
+
+
+def guessed_roles(declaration: str) -> dict[str, str]:
+    """Roles of parameters with other names, where the names are known from elsewhere."""
+    inside = declaration[declaration.rindex("(") + 1 : declaration.rindex(")")]
+    names = [re.sub(r"\[.*", "", part).split()[-1].lstrip("*") for part in inside.split(",")]
+    known = {name: prototype._ELSEWHERE.get(name.lower(), "") for name in names}
+    taken = set(names) & set(prototype.ROLES)
+    guesses = {
+        name: role
+        for name, role in known.items()
+        if name not in prototype.ROLES and role and role not in taken
+    }
+    return guesses if len(set(guesses.values())) == len(guesses) else {}
+
+
+def declarations(file: Path) -> str:
+    """The text of a header or source without its preprocessor lines."""
+    text = file.read_text("utf-8", "replace").replace("\\\n", " ")
+    return re.sub(r"^[ \t]*#.*$", "", text, flags=re.MULTILINE)
+
+
+def functions(file: Path) -> list[Function]:
+    """The functions of a header or source whose parameters are roles, or nearly so."""
+    text = declarations(file)
+    found = []
+    for symbol in dict.fromkeys(match.group(1) for match in FUNCTION.finditer(text)):
+        try:
+            declaration = prototype.find(text, symbol)
+            roles = guessed_roles(declaration)
+            parsed = prototype.parse(declaration, roles=roles)
+        except (CandidateError, ValueError, IndexError):
+            continue
+        outputs = [p.role for p in parsed.parameters if p.role in OPS]
+        inputs = [p.role for p in parsed.parameters if p.role in ("x", "y", "dy", "x_dot")]
+        if not outputs or not inputs:
+            continue
+        # `y` is an output only where nothing else is.
+        output = next((role for role in outputs if role != "y"), "y")
+        prefix = "log_" if "log" in symbol.lower() else ""
+        found.append(Function(symbol, file, prefix + OPS[output], roles))
+    return found
+
+
+def exported(library: Path) -> set[str]:
+    """The functions that a shared library exports, by the `nm` that comes with every compiler."""
+    if shutil.which("nm") is None:
+        raise ArgumentError(f"cannot list the symbols of {library}: nm is not installed")
+    for flags in (["-D", "--defined-only"], ["-gU"]):
+        listed = subprocess.run(["nm", *flags, str(library)], capture_output=True, text=True)
+        if listed.returncode == 0:
+            lines = [line.split() for line in listed.stdout.splitlines()]
+            return {line[-1].removeprefix("_") for line in lines if line[-2:-1] == ["T"]}
+    raise ArgumentError(f"cannot list the symbols of {library}: {listed.stderr.strip()}")
+
+
+def table(function: Function, target: str) -> str:
+    """The [[candidate]] of one function."""
+    lines = [
+        "[[candidate]]",
+        f"target = {json.dumps(f'{target}:{function.symbol}')}",
+        f"op = {json.dumps(function.op)}",
+    ]
+    if target != str(function.file):
+        lines.append(f"header = {json.dumps(str(function.file))}")
+    else:
+        found = prototype.find(declarations(function.file), function.symbol)
+        declaration = " ".join(found.split())
+        lines.append(f"prototype = {json.dumps(declaration)}")
+    if function.roles:
+        pairs = ", ".join(f"{name} = {json.dumps(role)}" for name, role in function.roles.items())
+        lines.append(f"roles = {{{pairs}}}")
+    return "\n".join(lines) + "\n"
+
+
+def draft(files: Sequence[Path]) -> tuple[str, int]:
+    """The text of a first configuration.
+
+    Args:
+        files: headers, C or C++ sources, and shared libraries. A library alone takes its
+            prototypes from the headers in its folder.
+
+    Returns:
+        TOML text, and how many candidates are in it.
+
+    Raises:
+        ArgumentError: a file that is not there or of no known kind, or no candidate in any.
+    """
+    for file in files:
+        if not file.is_file():
+            raise ArgumentError(f"{file}: no such file")
+        if file.suffix not in HEADERS + SOURCES + LIBRARIES:
+            kinds = " ".join(HEADERS + SOURCES + LIBRARIES)
+            raise ArgumentError(f"{file}: expected a file that ends in one of {kinds}")
+    libraries = {file: exported(file) for file in files if file.suffix in LIBRARIES}
+    headers = [file for file in files if file.suffix in HEADERS]
+    sources = [file for file in files if file.suffix in SOURCES]
+    if libraries and not headers:
+        folders = dict.fromkeys(file.parent for file in libraries)
+        headers = [h for folder in folders for h in sorted(folder.glob("*.h"))]
+        if not headers and not sources:
+            raise ArgumentError(
+                f"{files[0]}: a library does not hold its prototypes; give its header as well"
+            )
+    tables = []
+    for function in (f for file in headers for f in functions(file)):
+        holders = [str(name) for name, symbols in libraries.items() if function.symbol in symbols]
+        if holders or not libraries:
+            tables.append(table(function, (holders or [UNKNOWN_LIBRARY])[0]))
+    for function in (f for file in sources for f in functions(file)):
+        tables.append(table(function, str(function.file)))
+    if not tables:
+        names = ", ".join(map(str, files))
+        raise ArgumentError(
+            f"no candidate in {names}: parameters are named by roles, such as "
+            "(const float *y, const float *dy, float *dx, size_t rows, size_t n)"
+        )
+    return "\n".join([OPENING, *tables]), len(tables)
