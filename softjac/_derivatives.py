@@ -312,18 +312,17 @@ def _product_jvp(primals: Any, tangents: Any, *, kind: Kind, axes: tuple[int, ..
     if type(t_dot) is not ad.Zero:
         parts.append(_product_p.bind(y, complement, t_dot, kind=kind, axes=axes))
     if type(y_dot) is not ad.Zero:
-        parts.append(_change_along(y, y_dot, t, kind, axes))
+        # Linear in y_dot, and transposed by JAX: no place for `accurate_sum`.
+        change = -jnp.sum(t if kind == "log_transposed" else y_dot * t, axes, keepdims=True)
+        if kind == "softmax":
+            mean_free = _product_p.bind(y, complement, t, kind="log", axes=axes)
+            parts.append(y_dot * mean_free + y * change)
+        elif kind == "log":
+            shape = jnp.broadcast_shapes(y_dot.shape, t.shape)
+            parts.append(jnp.broadcast_to(change, shape))
+        else:
+            parts.append(y_dot * change)
     return _product_p.bind(y, complement, t, kind=kind, axes=axes), sum(parts[1:], parts[0])
-
-
-def _change_along(y: Array, y_dot: Array, t: Array, kind: Kind, axes: tuple[int, ...]) -> Array:
-    """The derivative of J t with respect to y, along y_dot."""
-    if kind == "log_transposed":
-        return -y_dot * accurate_sum(t, axes)
-    change = -accurate_sum(y_dot * t, axes)
-    if kind == "log":
-        return jnp.broadcast_to(change, jnp.broadcast_shapes(y_dot.shape, t.shape))
-    return y_dot * (t - accurate_sum(y * t, axes)) + y * change
 
 
 def _product_transpose(

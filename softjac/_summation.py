@@ -16,9 +16,10 @@ _LONG = 16384
 def accurate_sum(terms: jax.Array, axes: tuple[int, ...]) -> jax.Array:
     """Sum over axes, kept with length 1, with few roundings a term.
 
-    Up to 1024 terms are added four at a time and up to 16384 sixteen at a time, the sums exactly but
-    for the last rounding; more take another sixteen. So a term passes through 4, 16, 31 or 46
-    roundings at n = 1024, 16384, 2^18 or 2^22: never more than 1 + 2 log2 n beyond n = 1024.
+    Up to 1024 terms are added four at a time and up to 16384 sixteen at a time, these sums
+    exactly but for the last rounding; more take another sixteen. So a term passes through 4, 16,
+    31 or 46 roundings at n = 1024, 16384, 2^18 or 2^22: at most 1 + 2 log2 n beyond n = 1024.
+    Not linear to JAX: for sums that are to be transposed there is `jnp.sum`.
     """
     for axis in axes:
         while terms.shape[axis] > _LONG:
@@ -47,8 +48,8 @@ def _exact_sum(terms: jax.Array, axis: int) -> jax.Array:
     """Add in any order, with one rounding: high parts exactly, then what they left.
 
     With S >= 4 Σ|p|, q = (S + p) - S is a multiple of ulp(S) / 2, so that sums of q are exact, and
-    p - q is exact and at most ulp(S) / 2 (Rump, Ogita and Oishi, "Accurate floating-point summation",
-    SIAM J. Sci. Comput. 31 (2008)). Where S overflows, the sum is an ordinary one.
+    p - q is exact and at most ulp(S) / 2 (Rump, Ogita and Oishi, "Accurate floating-point
+    summation", SIAM J. Sci. Comput. 31 (2008)). Where S overflows, the sum is an ordinary one.
     """
     bound = 4 * jnp.sum(jnp.abs(terms), axis, keepdims=True)
     high = jnp.where(bound < jnp.inf, (bound + terms) - bound, 0)
