@@ -11,7 +11,7 @@ import softjac
 PACKAGE = Path(softjac.__file__).parent
 # A file or folder and its floor; of two that fit, the longer one counts.
 FLOORS = {
-    "_types": 0, "_errors": 0, "_derivatives": 1, "_softmax": 2, "_operator": 2, "layers": 3,
+    "_types": 0, "_errors": 0, "_summation": 0, "_derivatives": 1, "_softmax": 2, "_operator": 2, "layers": 3,
     "sharded": 3, "native": 3, "native/_library": 0, "native/_numpy": 1, "native/_xla": 3,
     "oracle": 0, "oracle/call": 0, "oracle/findings": 0, "oracle/catalogue": 0,
     "oracle/prototype": 1, "oracle/assume": 1, "oracle/enclosure": 1, "oracle/sandbox": 1,
