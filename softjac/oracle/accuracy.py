@@ -34,11 +34,13 @@ def measure(trial: Trial) -> tuple[Accuracy | None, CheckResult]:
 
 
 def _worst_ulp(trial: Trial, batch: Batch) -> float:
-    """The worst error of a batch in units in the last place of the exact answer."""
+    """The worst error of a batch in units in the last place of C, the condition number."""
     if batch.exact is None:
         return 0.0
     with np.errstate(all="ignore"):
-        size = np.maximum(np.abs(batch.exact), trial.precision.tiny)
+        sample = trial.sample(batch.inputs, batch.task.scale)
+        size = trial.op.condition(sample, batch.exact).reshape(batch.rows, -1)
+        size = np.maximum(size, trial.precision.tiny)
         unit = 2.0 ** np.floor(np.log2(size)) * 2.0 * max(trial.precision.u_out, trial.precision.u)
         error = np.abs(reference.residual(batch.got, (batch.exact, np.zeros(1)))) / unit
     error = error[batch.ok]

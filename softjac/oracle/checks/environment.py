@@ -26,13 +26,12 @@ def check(trial: Trial) -> CheckResult:
 
 def _blocked(trial: Trial) -> None:
     """Calls beside guard pages with SIGSEGV blocked: a fault then ends the child, handled or not."""
-    for n in (1, 3, 8, 9, 17, 64):
-        task = Task("simple", n, 1, trial.seed, layout=Layout())
-        if not trial.allows(task):
-            continue
-        inputs, made = trial.calls_of(task)
-        outcome = trial.sandbox.run_blocked(made)[0]
-        trial.calls += 1
+    planned = [Task("simple", n, 1, trial.seed, layout=Layout()) for n in (1, 3, 8, 9, 17, 64)]
+    planned = [task for task in planned if trial.allows(task)]
+    prepared = [trial.calls_of(task) for task in planned]
+    outcomes = trial.sandbox.run_blocked([call for _, made in prepared for call in made])
+    trial.calls += len(outcomes)
+    for task, (inputs, _), outcome in zip(planned, prepared, outcomes, strict=True):
         if outcome.status not in ("ok", "refused"):
             before = len(trial.incidents)
             batch = trial.gather(task, inputs, [replace(outcome, status="exit")])

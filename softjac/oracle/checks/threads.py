@@ -8,7 +8,7 @@ import numpy as np
 
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Failure, Trial
+from softjac.oracle.trial import Failure, Trial, bits
 
 THREADS = 4
 
@@ -27,9 +27,8 @@ def check(trial: Trial) -> CheckResult:
         ]
         if not all(trial.allows(task) for task in planned):
             continue
-        for _ in range(_rounds(trial, n, rows)):
-            if _together(trial, planned):
-                return trial.result("threads", calls=calls)
+        if _together(trial, planned, _rounds(trial, n, rows)):
+            break
     return trial.result("threads", calls=calls)
 
 
@@ -40,19 +39,24 @@ def _rounds(trial: Trial, n: int, rows: int) -> int:
     return int(np.clip((0.2 if quick else 1.5) / cost, 2, 12 if quick else 60))
 
 
-def _together(trial: Trial, planned: list[Task]) -> bool:
-    """One round; whether it failed."""
+def _together(trial: Trial, planned: list[Task], rounds: int) -> bool:
+    """Rounds of calls at once; only outputs with other bits than alone are judged. Whether any failed."""
     alone = [task if trial.candidate.takes_rows else replace(task, pick=0) for task in planned]
+    expected = trial.run_aside(alone)
     prepared = [trial.calls_of(task) for task in alone]
-    outcomes = trial.sandbox.run_threads([made[0] for _, made in prepared])
+    outcomes = trial.sandbox.run_threads([made[0] for _, made in prepared], rounds)
     trial.calls += len(outcomes)
     before = len(trial.incidents)
-    for task, (inputs, _), outcome in zip(alone, prepared, outcomes, strict=True):
-        batch = trial.gather(task, inputs, [outcome])
-        trial.judge([batch])
-        trial.collect("threads", batch)
+    for number, outcome in enumerate(outcomes):
+        place = number % THREADS
+        batch = trial.gather(alone[place], prepared[place][0], [outcome])
         if outcome.status not in ("ok", "refused"):
             failure = Failure("threads", outcome.status, batch, 0, outcome.message, outcome)
             trial.failures.append(failure)
+        elif (bits(batch.got) != bits(expected[place].got)).any():
+            trial.judge([batch])
+            trial.collect("threads", batch)
+        if trial.fails("threads"):
+            break
     del trial.incidents[before:]
     return trial.fails("threads")
