@@ -59,16 +59,18 @@ class Entry:
 
     @property
     def command(self) -> str:
-        """The target and options as a command line, to follow `softjac verify`."""
+        """The target and what it claims as a command line, to follow `softjac replay REPLAY`."""
         words = [self.target]
         for key, value in self.options.items():
+            if key in ("effort", "seed"):
+                continue
             flag = f"--{key.replace('_', '-')}"
             if isinstance(value, bool):
                 words += [flag] if value else []
             elif isinstance(value, Mapping):
                 words += [flag, ",".join(f"{k}={v}" for k, v in value.items())]
             elif isinstance(value, tuple):
-                words += [f"{flag}={item}" for item in value]
+                words += [word for item in value for word in (flag, item)]
             else:
                 words += [flag, str(value)]
         return shlex.join(words)

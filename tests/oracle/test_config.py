@@ -66,10 +66,11 @@ def test_an_entry_can_be_typed_as_a_command(tmp_path: Path) -> None:
         "roles": {"in": "x"},
         "accumulates": False,
         "autodiff": True,
+        "effort": "quick",
     }
     entry = config.entry_from(table, "here")
     assert entry.command == (
-        "f.c:f --op softmax '--assume=n >= 1' '--assume=n % 8 == 0' --roles in=x --autodiff"
+        "f.c:f --op softmax --assume 'n >= 1' --assume 'n % 8 == 0' --roles in=x --autodiff"
     )
 
 

@@ -38,7 +38,7 @@ def test_text_says_verdict_bug_fix_counterexample_and_replay() -> None:
 
 def test_text_repeats_the_options_it_is_given() -> None:
     """The replay command carries the command line's own options where they are known."""
-    assert "replay v1-aW52 lib.so:f --op softmax" in text.render(
+    assert "replay v1-c29mdGphYw lib.so:f --op softmax" in text.render(
         samples.refuted(), "lib.so:f --op softmax"
     )
 

@@ -91,10 +91,8 @@ def diagnosis_lines(diagnosis: Diagnosis) -> Iterator[Line]:
     """The bug's name in a sentence, what speaks for it, and what to do."""
     sentence = f"{diagnosis.id}: {diagnosis.title}"
     yield from folded("bug", sentence, "bold")
-    evidence = f"explains {diagnosis.explains:.0%} of the failures"
-    if diagnosis.evidence:
-        evidence = f"{diagnosis.evidence} ({evidence})"
-    yield from folded("evidence", evidence)
+    explains = f"explains {diagnosis.explains:.0%} of the failures"
+    yield from folded("evidence", diagnosis.evidence or explains)
     yield from folded("fix", diagnosis.fix)
 
 
@@ -166,11 +164,17 @@ def place(index: tuple[int, ...]) -> str:
     return ", ".join(f"{name}{int(i)}" for name, i in zip(names, index, strict=False))
 
 
+def remark(found: Counterexample) -> str:
+    """The detail of a counterexample, without the size that stands before it already."""
+    size = f"n = {found.n}"
+    return found.detail.rpartition(": ")[2] if found.detail.startswith(size) else found.detail
+
+
 def counterexample_lines(found: Counterexample, dtype: str) -> Iterator[Line]:
     """A counterexample that can be checked by hand."""
     where = f", wrong at {place(found.index)}" if found.index else ""
     scale = "" if found.scale == 1.0 else f", scale = {found.scale:g}"
-    detail = f": {found.detail}" if found.detail else ""
+    detail = f": {remark(found)}" if found.detail else ""
     size = f"rows = {found.rows}, n = {found.n}{scale}{where}"
     yield from folded("", f"counterexample of {found.check}, {size}{detail}", "bold")
     if not found.n or not found.rows:
@@ -219,18 +223,17 @@ def lines(report: Report, options: str | None = None) -> Iterator[Line]:
         (style, line): styles are names of rich's; plain text drops them.
     """
     yield from verdict_lines(report)
-    for number_of, found in enumerate(report.counterexamples):
-        if number_of == 0:
-            yield "", ""
-            yield from counterexample_lines(found, report.dtype)
-        elif number_of == 1:
-            yield "", "  more counterexamples:"
-        if number_of > 0:
-            detail = f": {found.detail}" if found.detail else ""
-            yield from folded("", f"  {found.check}, rows = {found.rows}, n = {found.n}{detail}")
+    rest = command(report) if options is None else options
+    for found in report.counterexamples[:1]:
+        yield "", ""
+        yield from counterexample_lines(found, report.dtype)
         if found.replay:
-            rest = command(report) if options is None else options
             yield "cyan", f"  softjac replay {shlex.quote(found.replay)} {rest}"
+    for found in report.counterexamples[1:]:
+        detail = f": {remark(found)}" if found.detail else ""
+        yield "dim", f"  also {found.check}, rows = {found.rows}, n = {found.n}{detail}"
+        if found.replay:
+            yield "dim", f"       replay {shlex.quote(found.replay)}"
 
 
 def diagnosis_page(identifier: str, entry: Entry) -> Iterator[str]:
