@@ -16,7 +16,7 @@ import softjac
 from softjac.oracle.findings import Report
 from softjac.oracle.reports import pictures
 from softjac.oracle.reports.numbers import plural, short
-from softjac.oracle.reports.text import command, counterexample_lines
+from softjac.oracle.reports.text import counterexample_lines, counterexample_title
 
 __all__ = ["document", "page", "section"]
 
@@ -81,10 +81,11 @@ def section(report: Report) -> dict[str, str]:
     """
     counterexamples = [
         {
-            "text": "\n".join(
+            "title": counterexample_title(found),
+            "numbers": "\n".join(
                 line.removeprefix("  ") for _, line in counterexample_lines(found, report.dtype)
             ),
-            "replay": f"softjac replay {found.replay} {command(report)}" if found.replay else "",
+            "replay": found.replay,
         }
         for found in report.counterexamples
     ]

@@ -77,3 +77,4 @@ class Live:
             return
         for style, line in lines(report, options):
             self.write(style, line)
+        self.write("", "")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from softjac.oracle.findings import Report
 from softjac.oracle.reports.numbers import short
-from softjac.oracle.reports.text import command, counterexample_lines
+from softjac.oracle.reports.text import command, counterexample_lines, counterexample_title
 
 __all__ = ["card", "document"]
 
@@ -32,7 +32,8 @@ def body(report: Report) -> Iterator[str]:
     for diagnosis in report.diagnoses:
         yield f"**{diagnosis.id}**: {cell(diagnosis.title)}\n\nFix: {cell(diagnosis.fix)}\n"
     for found in report.counterexamples[:1]:
-        lines = [line for _, line in counterexample_lines(found, report.dtype)]
+        lines = [f"  counterexample of {counterexample_title(found)}"]
+        lines += [line for _, line in counterexample_lines(found, report.dtype)]
         if found.replay:
             lines.append(f"  softjac replay {found.replay} {command(report)}")
         yield "```text\n" + "\n".join(line.removeprefix("  ") for line in lines) + "\n```\n"

@@ -13,7 +13,17 @@ from softjac.oracle.catalogue import Entry
 from softjac.oracle.findings import CheckResult, Counterexample, Diagnosis, Report
 from softjac.oracle.reports.numbers import number, plural, ratio, short
 
-__all__ = ["check_lines", "command", "diagnosis_page", "folded", "headline", "lines", "render"]
+__all__ = [
+    "check_lines",
+    "command",
+    "counterexample_lines",
+    "counterexample_title",
+    "diagnosis_page",
+    "folded",
+    "headline",
+    "lines",
+    "render",
+]
 
 WIDTH = 100
 # Elements of a row that are shown around the failing one.
@@ -170,13 +180,16 @@ def remark(found: Counterexample) -> str:
     return found.detail.rpartition(": ")[2] if found.detail.startswith(size) else found.detail
 
 
-def counterexample_lines(found: Counterexample, dtype: str) -> Iterator[Line]:
-    """A counterexample that can be checked by hand."""
+def counterexample_title(found: Counterexample) -> str:
+    """Which check fails on what, and where."""
     where = f", wrong at {place(found.index)}" if found.index else ""
     scale = "" if found.scale == 1.0 else f", scale = {found.scale:g}"
     detail = f": {remark(found)}" if found.detail else ""
-    size = f"rows = {found.rows}, n = {found.n}{scale}{where}"
-    yield from folded("", f"counterexample of {found.check}, {size}{detail}", "bold")
+    return f"{found.check}, rows = {found.rows}, n = {found.n}{scale}{where}{detail}"
+
+
+def counterexample_lines(found: Counterexample, dtype: str) -> Iterator[Line]:
+    """The numbers of a counterexample, few enough to be checked by hand."""
     if not found.n or not found.rows:
         return
     failing = found.index[0] if found.index else 0
@@ -226,12 +239,12 @@ def lines(report: Report, options: str | None = None) -> Iterator[Line]:
     rest = command(report) if options is None else options
     for found in report.counterexamples[:1]:
         yield "", ""
+        yield from folded("", f"counterexample of {counterexample_title(found)}", "bold")
         yield from counterexample_lines(found, report.dtype)
         if found.replay:
             yield "cyan", f"  softjac replay {shlex.quote(found.replay)} {rest}"
     for found in report.counterexamples[1:]:
-        detail = f": {remark(found)}" if found.detail else ""
-        yield "dim", f"  also {found.check}, rows = {found.rows}, n = {found.n}{detail}"
+        yield from folded("", f"also {counterexample_title(found)}", "dim")
         if found.replay:
             yield "dim", f"       replay {shlex.quote(found.replay)}"
 
