@@ -2,21 +2,80 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from softjac.oracle import reference
 from softjac.oracle.findings import Point, Report
+from softjac.oracle.inputs import LOGITS
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
 __all__ = ["add"]
 
+Array = np.ndarray[Any, np.dtype[Any]]
+SIDE = 8  # classes in the Jacobian that is drawn
+
 
 def add(trial: Trial, report: Report) -> None:
     """Fills in the pictures' data."""
-    batches = [*trial.passed, *(failure.batch for failure in trial.failures)]
-    for batch in batches:
-        if batch.judged is not None and batch.ok.any():
-            ratio = np.where(batch.ok, batch.judged.ratio, 0.0)
-            row = int(ratio.argmax())
-            position = int(batch.judged.index[row])
-            report.points.append(Point(batch.task.n, float(ratio[row]), position))
+    seen: set[int] = set()
+    for batch in [*trial.passed, *(failure.batch for failure in trial.failures)]:
+        if batch.judged is None or not batch.ok.any() or id(batch) in seen:
+            continue
+        seen.add(id(batch))
+        ratio = np.where(batch.ok, batch.judged.ratio, 0.0)
+        row = int(ratio.argmax())
+        report.points.append(Point(batch.task.n, float(ratio[row]), int(batch.judged.index[row])))
+    report.jacobian = _jacobian(trial)
+    report.exp_errors = _exp_errors(trial)
+
+
+def _jacobian(trial: Trial) -> tuple[Array, Array] | None:
+    """(expected, got) at one row of a few classes, from the op's products with unit vectors."""
+    if trial.op.output == "y":
+        return None
+    rows = 1 if trial.op.vector is None else SIDE
+    task = Task("random", SIDE, rows, trial.seed)
+    if not trial.allows(task):
+        return None
+    inputs, _ = trial.calls_of(task)
+    for role in inputs:
+        if role == trial.op.vector:
+            inputs[role] = np.eye(SIDE).astype(trial.dtype)
+        else:
+            logits = np.array([[1.0, 0.2, -0.7, 2.0, 0.5, -1.3, 1.6, 0.0]])
+            weights = np.exp(logits) / np.exp(logits).sum()
+            value = np.log(weights) if trial.op.logarithmic else weights
+            inputs[role] = np.repeat(logits if role == "x" else value, rows, 0).astype(trial.dtype)
+    batch = trial.run_inputs(task, inputs)
+    if not batch.ok.all():
+        return None
+    expected = reference.answer(trial.op, trial.sample(inputs, task.scale))[0]
+    square = (SIDE, SIDE)
+    turned = trial.op.output != "jac" and trial.op.vector == "x_dot"
+    shaped = [part.reshape(square).T if turned else part.reshape(square) for part in (expected, batch.got)]
+    return shaped[0], shaped[1]
+
+
+def _exp_errors(trial: Trial) -> list[tuple[float, float]]:
+    """(x - max, relative error of exp in units of u) over the whole range, for softmax."""
+    if trial.op.name != "softmax":
+        return []
+    kinds = list(LOGITS)
+    task = Task("kinds", 512, len(kinds), trial.seed, pick=kinds.index("grid"))
+    if not trial.allows(task):
+        return []
+    batch = trial.run_aside([task])[0]
+    trial.judge([batch])
+    if not batch.ok.all() or batch.exact is None:
+        return []
+    got, exact = batch.got[0], batch.exact[0]
+    top = int(exact.argmax())
+    gap = trial.sample(batch.inputs, task.scale).gap[0]
+    with np.errstate(all="ignore"):
+        error = ((got / got[top]) / (exact / exact[top]) - 1.0) / trial.precision.u
+    usable = np.isfinite(error) & (exact > 1e3 * trial.precision.tiny)
+    order = np.argsort(-gap)
+    return [(-float(gap[i]), float(error[i])) for i in order if usable[i]]

@@ -82,6 +82,7 @@ def verify(
         report.accuracy = measured
         report.counterexamples = counterexamples(trial)
         report.diagnoses = diagnosis.diagnose(trial)
+        _reclassify(report)
         pictures.add(trial, report)
     report.seconds = time.perf_counter() - started
     report.calls, report.rows = trial.calls, trial.rows
@@ -186,6 +187,15 @@ def _report(trial: Trial, results: list[CheckResult]) -> Report:
         checks=results,
         tried=_tried(trial),
     )
+
+
+def _reclassify(report: Report) -> None:
+    """Faults of precision name the accuracy's class, which a sum of equal terms cannot show."""
+    named = {diagnosis.id for diagnosis in report.diagnoses}
+    if report.accuracy is not None and "low-precision-sum" in named:
+        report.accuracy.kind = "16-bit sums"
+    elif report.accuracy is not None and "inaccurate-exp" in named:
+        report.accuracy.kind = "inaccurate exp"
 
 
 def _tried(trial: Trial) -> list[str]:
