@@ -77,6 +77,7 @@ class Outcome:
     environment: what the call left changed ("rounding mode", "flush to zero", "exception mask",
              "handler of SIGSEGV", ...).
     seconds: time of the call alone.
+    reused:  a Python callable overwrote the array that the call before this one had returned.
     """
 
     status: Literal["ok", "refused", "fault", "raised", "exit", "hang", "lost"]
@@ -87,6 +88,7 @@ class Outcome:
     outside: tuple[tuple[str, int], ...] = ()
     environment: tuple[str, ...] = ()
     seconds: float = 0.0
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from softjac._errors import CandidateError
+from softjac.native import _library
 from softjac.oracle import assume as assumptions
 from softjac.oracle import prototype as prototypes
 from softjac.oracle.assume import Assumption
@@ -21,7 +22,8 @@ from softjac.oracle.native_sandbox import SymbolMissingError
 from softjac.oracle.op import Op
 from softjac.oracle.ops import OPS
 from softjac.oracle.prototype import Parameter, Prototype
-from softjac.oracle.python_call import PythonPlan
+from softjac.oracle.python_call import Description, PythonPlan, parameters
+from softjac.oracle.python_sandbox import describe
 from softjac.oracle.sandbox import open_sandbox
 
 __all__ = ["CFunction", "Candidate", "load", "open_sandbox"]
@@ -118,7 +120,8 @@ def load(
     if isinstance(target, str):
         file, symbol = _split(target)
         if target == "softjac:native":
-            file, symbol, prototype = _own_kernel(op, dtype or "float32")
+            dtype = dtype or "float32"
+            file, symbol, prototype = _own_kernel(op, dtype)
             in_place = in_place or _own_aliases(known)
     else:
         file, symbol = "", ""
@@ -137,7 +140,15 @@ def load(
             target, file, parsed, known, dtype, claims, _listed(assume), align, over_read,
             _words(cflags),
         )  # fmt: skip
-    raise CandidateError(f"{target}: not supported yet")
+    refused = {"prototype": prototype, "header": header, "align": align, "over_read": over_read}
+    for option, value in refused.items():
+        if value:
+            raise CandidateError(f"{target} is a Python callable: --{option} is for C candidates")
+    source = _source(file, symbol, op) if isinstance(target, str) else target
+    return _python(
+        target if isinstance(target, str) else _name_of(target), source, known, dtype or "float32",
+        claims, _listed(assume), _mapping(roles), autodiff, array,
+    )  # fmt: skip
 
 
 def _native(
@@ -200,6 +211,115 @@ def _native(
     _check_pairs(candidate)
     _check_loads(candidate, file)
     return candidate
+
+
+def _python(
+    target: str,
+    source: tuple[str, str] | Callable[..., Any],
+    op: Op,
+    dtype: str,
+    claims: Mapping[str, Any],
+    assume: Sequence[str],
+    roles: Mapping[str, str],
+    autodiff: bool,
+    array: Literal["numpy", "jax", "torch"] | None,
+) -> Candidate:
+    """A candidate in Python."""
+    if not isinstance(source, tuple) and not callable(source):
+        raise CandidateError(f"{source!r} is no callable, CFunction or target")
+    described = describe(source, dtype) if isinstance(source, tuple) else parameters(source)
+    if autodiff:
+        inputs, arguments = _forward_arguments(target, op, described, array)
+    else:
+        inputs, arguments = _arguments(target, op, described, roles)
+    plan = PythonPlan(
+        source, op.name, dtype, inputs, op.output, arguments, autodiff=autodiff, array=array
+    )
+    candidate = Candidate(
+        target=target,
+        dtype=dtype,
+        kind="python",
+        inputs=inputs,
+        output=op.output,
+        takes_rows=True,
+        strides=frozenset(),
+        takes_scale=any(role == "scale" for _, role in arguments),
+        assumptions=tuple(assume),
+        align=1,
+        over_read=0,
+        plan=plan,
+        conditions=tuple(assumptions.parse(text, ["n", "rows"]) for text in assume),
+        **claims,
+    )
+    _check_pairs(candidate)
+    return candidate
+
+
+def _arguments(
+    name: str, op: Op, described: Description, roles: Mapping[str, str]
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """Input roles, and (parameter, role) of each argument of a Python callable."""
+    taken = [p for p in described or [] if p[1] not in ("VAR_POSITIONAL", "VAR_KEYWORD")]
+    if not taken:  # it does not tell: the op's roles, by position
+        inputs = op.takes[0]
+        return inputs, tuple(("", role) for role in inputs)
+    needed = [p[0] for p in taken if not p[2]]
+    wanted = {role for takes in op.takes for role in takes} | {"scale"}
+    optional = [p[0] for p in taken if p[2] and roles.get(p[0], p[0]) in wanted]
+    named = prototypes.name_roles([*needed, *optional], roles, name)
+    if op.output in named.values():
+        raise CandidateError(f"{name} takes {op.output}: a Python callable returns its output")
+    arrays = [role for role in named.values() if role in prototypes.ARRAY_ROLES]
+    inputs = _inputs(name, op, [*arrays, op.output])
+    strange = [role for role in named.values() if role.startswith("ld")]
+    if strange:
+        raise CandidateError(f"{name} takes {strange[0]}: arrays carry their strides in Python")
+    by_position = {p[0] for p in taken if p[1] == "POSITIONAL_ONLY"}
+    arguments = [("" if key in by_position else key, role) for key, role in named.items()]
+    return inputs, tuple(sorted(arguments, key=lambda argument: argument[0] != ""))
+
+
+def _forward_arguments(
+    name: str, op: Op, described: Description, array: str | None
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """The same for a forward function whose derivative is taken."""
+    if op.output == "y":
+        raise CandidateError(f"--autodiff judges a derivative, and {op.name} is none")
+    if array == "numpy":
+        raise CandidateError("--autodiff is for JAX and PyTorch functions, not for NumPy")
+    needed = [p[0] for p in described or [] if not p[2] and p[1] != "VAR_POSITIONAL"]
+    if len(needed) > 1:
+        raise CandidateError(
+            f"{name}: --autodiff needs a function of the logits alone, this one takes "
+            f"{', '.join(needed)}"
+        )
+    arguments = [("", "x")]
+    if any(p[0] == "scale" for p in described or []):
+        arguments.append(("scale", "scale"))
+    return op.takes[1], tuple(arguments)
+
+
+def _source(file: str, name: str, op: str) -> tuple[str, str]:
+    """Where a child process imports a callable from."""
+    if (file, name) == ("softjac", "reference"):
+        return "softjac", op
+    if file.endswith(".py"):
+        path = Path(file)
+        if not path.is_file():
+            raise CandidateError(f"{file}: there is no such file")
+        return str(path.resolve()), name
+    if "/" in file or not all(part.isidentifier() for part in file.split(".")):
+        raise CandidateError(
+            f"{file}: expected a module, or a file ending in .py, .so, .c, .cc or .cpp"
+        )
+    return file, name
+
+
+def _name_of(function: Any) -> str:
+    """A callable's name, for reports."""
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    module = getattr(function, "__module__", None)
+    return f"{module}:{name}" if module else str(name)
 
 
 def _check_loads(candidate: Candidate, file: str) -> None:
@@ -332,8 +452,15 @@ def _split(target: str) -> tuple[str, str]:
 
 
 def _own_kernel(op: str, dtype: str) -> tuple[str, str, str]:
-    """File, symbol and prototype of the project's own kernel."""
-    raise NotImplementedError
+    """File, symbol and prototype of the project's own kernel, row strides and scale included."""
+    known = _op(op)
+    number = {"float32": "float", "float64": "double"}.get(dtype, "uint16_t")
+    scale = "double" if dtype == "float64" else "float"
+    arrays = [*known.takes[0], known.output]
+    declared = [f"{number} *{role}, ptrdiff_t ld{role}" for role in arrays]
+    symbol = f"softjac_{op}_strided_{_SUFFIX_OF[dtype]}"
+    listed = ", ".join([*declared, "size_t rows", "size_t n", f"{scale} scale"])
+    return str(_library.path()), symbol, f"int {symbol}({listed})"
 
 
 def _own_aliases(op: Op) -> tuple[str, ...]:

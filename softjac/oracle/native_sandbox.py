@@ -9,14 +9,13 @@ from pathlib import Path
 from softjac._errors import ArgumentError, CandidateError, SandboxError
 from softjac.oracle import guard
 from softjac.oracle.batch import Batch
-from softjac.oracle.call import Call, Fault, Growth, Outcome
+from softjac.oracle.call import Call, Growth, Outcome
 from softjac.oracle.guard import NativePlan
-from softjac.oracle.process import ChildLostError, ChildProcess
+from softjac.oracle.process import ChildLostError, ChildProcess, death
 
 __all__ = ["NativeSandbox", "SymbolMissingError"]
 
 _START_SECONDS = 60.0
-_FATAL = frozenset(("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"))
 _ROUNDS_AT_ONCE = 64
 
 
@@ -166,7 +165,7 @@ class NativeSandbox:
             child.end()
             return _Answer(Outcome("hang", message=f"no end within {self._timeout:g} s"))
         except (ChildLostError, ValueError, TypeError):
-            return _Answer(self._batch.stray() or _death(child))
+            return _Answer(self._batch.stray() or death(child))
         if failed:
             raise SandboxError(f"the child process cannot start {count} threads")
         return _Answer(footprint=footprint)
@@ -193,7 +192,7 @@ class NativeSandbox:
             raise CandidateError(f"{name}: loading the library does not end") from None
         except ChildLostError:
             raise CandidateError(
-                f"{name}: loading it ends the process: {_death(child).message}"
+                f"{name}: loading it ends the process: {death(child).message}"
             ) from None
         if kind == "sandbox":
             raise SandboxError(detail[0])
@@ -221,18 +220,3 @@ def _shifted(progress: Callable[[int], None] | None, done: int) -> Callable[[int
     if progress is None:
         return None
     return lambda ticks: progress(done + ticks)
-
-
-def _death(child: ChildProcess) -> Outcome:
-    """What ended a child, from its exit status."""
-    status = child.end()
-    printed = child.printed()
-    words = f"; it printed: {printed}" if printed else ""
-    if status is None:
-        return Outcome("lost", message=f"the process stopped answering{words}")
-    if status >= 0:
-        return Outcome("exit", message=f"the process ended with exit status {status}{words}")
-    name = guard.signal_name(-status)
-    if name in _FATAL:
-        return Outcome("fault", fault=Fault(name), message=f"the process ended by {name}{words}")
-    return Outcome("exit", message=f"the process ended by {name}{words}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import pickle
+import resource
 import select
 import signal
 import socket
@@ -12,17 +14,23 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softjac._errors import SandboxError
+from softjac.oracle.guard import signal_name
 
-__all__ = ["Channel", "ChildLostError", "ChildProcess", "shared_file"]
+if TYPE_CHECKING:
+    from softjac.oracle.call import Outcome
+
+__all__ = ["Channel", "ChildLostError", "ChildProcess", "death", "footprint", "shared_file"]
 
 _LENGTH = struct.Struct("=Q")
 _TICK = 0.05
+_FATAL = frozenset(("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"))
 
 
 class ChildLostError(Exception):
@@ -188,3 +196,32 @@ class ChildProcess:
         """Ends the process and drops what it printed."""
         self.end()
         self._output.close()
+
+
+def death(child: ChildProcess) -> Outcome:
+    """What ended a child, from its exit status."""
+    from softjac.oracle.call import Fault, Outcome  # NumPy, which the child does without
+
+    status = child.end()
+    printed = child.printed()
+    words = f"; it printed: {printed}" if printed else ""
+    if status is None:
+        return Outcome("lost", message=f"the process stopped answering{words}")
+    if status >= 0:
+        return Outcome("exit", message=f"the process ended with exit status {status}{words}")
+    name = signal_name(-status)
+    if name in _FATAL:
+        return Outcome("fault", fault=Fault(name), message=f"the process ended by {name}{words}")
+    return Outcome("exit", message=f"the process ended by {name}{words}")
+
+
+def footprint() -> tuple[int, int, int]:
+    """Resident bytes, threads and open descriptors of this process."""
+    process = Path("/proc/self")
+    if process.is_dir():
+        pages = int((process / "statm").read_text().split()[1])
+        memory = pages * mmap.PAGESIZE
+        threads = len(list((process / "task").iterdir()))
+        return memory, threads, len(list((process / "fd").iterdir()))
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    return usage, threading.active_count(), len(list(Path("/dev/fd").iterdir()))

@@ -1,14 +1,54 @@
-"""Calls of a Python callable: arrays as it takes them, and what it gave back."""
+"""Calls of a Python callable: made as it takes them, judged by nobody here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import ctypes
+import gc
+import importlib.util
+import inspect
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
-__all__ = ["PythonPlan"]
+import numpy as np
 
-ArrayKind = Literal["numpy", "jax", "torch"]
+from softjac.oracle import derivatives
+from softjac.oracle.arrays import (
+    EXAMPLES,
+    ArrayKind,
+    Arrays,
+    shares_memory,
+    storage_dtype,
+    to_numpy,
+    wide_floats,
+)
+from softjac.oracle.call import Call, Growth, Layout, Outcome
+from softjac.oracle.guard import environment_names
+from softjac.oracle.process import footprint
+
+__all__ = [
+    "Caller",
+    "Description",
+    "PythonPlan",
+    "call_together",
+    "parameters",
+    "quiet",
+    "soak",
+]
+
+# (name, kind, whether it has a default) of each parameter; None where no signature is to be had.
+Description = list[tuple[str, str, bool]] | None
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_COMPARED_BYTES = 1 << 16
+_SIGN_OF_LIFE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +69,189 @@ class PythonPlan:
     arguments: tuple[tuple[str, str], ...]
     autodiff: bool = False
     array: ArrayKind | None = None
+
+
+class Caller:
+    """Makes calls of one callable, in the thread that asks for them."""
+
+    def __init__(
+        self, function: Callable[..., Any], plan: PythonPlan, library: Path | None
+    ) -> None:
+        self._function = function
+        self._plan = plan
+        self._arrays = Arrays()
+        self._kind: ArrayKind = plan.array or "numpy"
+        self._before: tuple[Any, bytes] | None = None
+        self._environment = _environment_reader(library)
+
+    def settle(self) -> ArrayKind:
+        """Finds out which kind of array the callable takes, unless the plan says so."""
+        if self._plan.array is None:
+            kinds = _possible_kinds(self._plan.autodiff)
+            self._kind = next((kind for kind in kinds if self._accepts(kind)), kinds[0])
+        return self._kind
+
+    def twin(self) -> Caller:
+        """A caller of the same callable with arrays of its own, for another thread."""
+        other = Caller(self._function, self._plan, None)
+        other._kind, other._environment = self._kind, self._environment
+        return other
+
+    def make(self, call: Call) -> Outcome:
+        """One call and what came of it; only the end of the process is not survived."""
+        kind, layout = self._kind, call.layout
+        environment = self._environment()
+        with wide_floats(self._plan.dtype):
+            begin = time.perf_counter()
+            try:
+                given = {
+                    role: self._arrays.give(kind, role, call.inputs[role], layout)
+                    for role in self._plan.inputs
+                }
+                begin = time.perf_counter()
+                result = self._call(given, call)
+                output, message = to_numpy(result)
+            except SystemExit as error:
+                return Outcome("exit", message=f"SystemExit: {error.code}")
+            except BaseException as error:
+                empty = call.rows == 0 or call.n == 0
+                return Outcome(
+                    "refused" if empty and isinstance(error, Exception) else "raised",
+                    message=f"{type(error).__name__}: {error}"[:500],
+                    changed=self._changed(call),
+                    seconds=time.perf_counter() - begin,
+                )
+            seconds = time.perf_counter() - begin
+        reused = self._is_reused(result, list(given.values()))
+        changes = environment_names(self._environment() & ~environment)
+        return Outcome(
+            "ok", output, None, message, self._changed(call), (), changes, seconds, reused
+        )
+
+    def _call(self, given: dict[str, Any], call: Call) -> Any:
+        """Calls the function, or has its derivative taken."""
+        numbers = {"scale": call.scale, "rows": call.rows, "n": call.n}
+        if self._plan.autodiff:
+            scales = {name: call.scale for name, role in self._plan.arguments if role == "scale"}
+            return derivatives.take(self._kind, self._plan, self._function, scales, given)
+        positional, named = [], {}
+        for name, role in self._plan.arguments:
+            value = given[role] if role in given else numbers[role]
+            if name:
+                named[name] = value
+            else:
+                positional.append(value)
+        return self._function(*positional, **named)
+
+    def _changed(self, call: Call) -> tuple[str, ...]:
+        """The inputs that hold other bytes than before the call."""
+        return tuple(
+            role
+            for role in self._plan.inputs
+            if self._arrays.is_changed(self._kind, role, call.inputs[role], call.layout)
+        )
+
+    def _is_reused(self, result: Any, given: list[Any]) -> bool:
+        """Whether this call changed the array that the call before it returned."""
+        before, self._before = self._before, None
+        if self._kind == "jax" and not isinstance(result, np.ndarray):
+            return False  # immutable
+        array, _ = to_numpy(result)
+        if array is not None and array.nbytes <= _COMPARED_BYTES:
+            # what is refilled for the next call says nothing
+            if not any(shares_memory(result, one) for one in given):
+                self._before = result, array.tobytes()
+        if before is None:
+            return False
+        array, _ = to_numpy(before[0])
+        return array is not None and array.tobytes() != before[1]
+
+    def _accepts(self, kind: ArrayKind) -> bool:
+        """Whether a small call with this kind of array raises nothing."""
+        dtype = storage_dtype(self._plan.dtype)
+        rows = {role: np.array([EXAMPLES[role]] * 2, dtype) for role in self._plan.inputs}
+        if self._plan.op.startswith("log") and "y" in rows:
+            rows["y"] = np.log(rows["y"].astype(np.float64)).astype(dtype)
+        before, self._kind = self._kind, kind
+        try:
+            outcome = self.make(Call(rows, 2, 3, layout=Layout()))
+        finally:
+            self._kind = before
+        return outcome.status == "ok"
+
+
+def parameters(function: Callable[..., Any]) -> Description:
+    """The parameters of a callable, as far as it tells."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+    return [
+        (p.name, p.kind.name, p.default is not inspect.Parameter.empty)
+        for p in signature.parameters.values()
+    ]
+
+
+def call_together(caller: Caller, calls: Sequence[Call], rounds: int) -> list[Outcome]:
+    """Makes all the calls at once, a thread each, `rounds` times; outcomes round by round."""
+    barrier = threading.Barrier(len(calls))
+    outcomes: list[list[Outcome]] = [[] for _ in calls]
+
+    def work(place: int) -> None:
+        twin = caller.twin()
+        for _ in range(rounds):
+            barrier.wait()
+            outcomes[place].append(twin.make(calls[place]))
+
+    threads = [threading.Thread(target=work, args=(p,), daemon=True) for p in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [outcome for together in zip(*outcomes, strict=True) for outcome in together]
+
+
+def soak(caller: Caller, call: Call, count: int, put: Callable[[Any], None]) -> None:
+    """Puts what `count` calls leave behind, after None now and then as a sign of life."""
+    told = time.monotonic()
+    footprints = []
+    for repeats in (max(16, count // 10), count):
+        for _ in range(repeats):
+            caller.make(call)
+            if time.monotonic() - told > _SIGN_OF_LIFE:
+                told = time.monotonic()
+                put(None)
+        gc.collect()
+        footprints.append(footprint())
+    put(Growth(count, *(after - before for before, after in zip(*footprints, strict=True))))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Warnings of the candidate's arithmetic are its own affair."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _possible_kinds(autodiff: bool) -> list[ArrayKind]:
+    """Kinds of arrays to try: of the libraries the candidate has loaded, NumPy first."""
+    libraries: tuple[ArrayKind, ...] = ("jax", "torch")
+    loaded: list[ArrayKind] = [kind for kind in libraries if kind in sys.modules]
+    if not autodiff:
+        return ["numpy", *loaded]
+    others: list[ArrayKind] = [
+        kind
+        for kind in libraries
+        if kind not in loaded and importlib.util.find_spec(kind) is not None
+    ]
+    return [*loaded, *others]
+
+
+def _environment_reader(library: Path | None) -> Callable[[], int]:
+    """Reads what of the floating-point environment is not the default, where that can be told."""
+    if library is None or not library.is_file():
+        return lambda: 0
+    reader = ctypes.CDLL(str(library)).softjac_guard_environment
+    reader.restype = ctypes.c_int64
+    return reader

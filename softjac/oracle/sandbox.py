@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from softjac._errors import SandboxError
 from softjac.native import _library
 from softjac.oracle.call import Call, Growth, Outcome
 from softjac.oracle.guard import NativePlan
 from softjac.oracle.native_sandbox import NativeSandbox
+from softjac.oracle.python_call import PythonPlan
+from softjac.oracle.python_sandbox import ChildSandbox, LiveSandbox
 
 __all__ = ["Sandbox", "open_sandbox"]
 
@@ -44,7 +46,7 @@ class _Candidate(Protocol):
     """What the sandbox needs of a candidate."""
 
     @property
-    def plan(self) -> Any: ...
+    def plan(self) -> NativePlan | PythonPlan: ...
 
 
 @contextlib.contextmanager
@@ -60,10 +62,13 @@ def open_sandbox(candidate: _Candidate, *, timeout: float = 10.0) -> Iterator[Sa
         CandidateError: the candidate cannot be loaded.
     """
     plan = candidate.plan
+    sandbox: NativeSandbox | ChildSandbox | LiveSandbox
     if isinstance(plan, NativePlan):
         sandbox = NativeSandbox(plan, _guard_library(), timeout=timeout)
+    elif isinstance(plan.source, tuple):
+        sandbox = ChildSandbox(plan, _library.path(), timeout=timeout)
     else:
-        raise NotImplementedError
+        sandbox = LiveSandbox(plan, _library.path(), timeout=timeout)
     try:
         sandbox.start()
         yield sandbox

@@ -8,33 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import difflib
+import importlib.util
 import mmap
 import os
 import resource
 import socket
 import sys
-import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from softjac.oracle import guard
 from softjac.oracle.guard import NativePlan
-from softjac.oracle.process import Channel, ChildLostError, shared_file
+from softjac.oracle.process import Channel, ChildLostError, footprint, shared_file
 
-__all__ = ["footprint", "main"]
-
-
-def footprint() -> tuple[int, int, int]:
-    """Resident bytes, threads and open descriptors of this process."""
-    process = Path("/proc/self")
-    if process.is_dir():
-        pages = int((process / "statm").read_text().split()[1])
-        memory = pages * mmap.PAGESIZE
-        threads = len(list((process / "task").iterdir()))
-        return memory, threads, len(list((process / "fd").iterdir()))
-    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
-    return usage, threading.active_count(), len(list(Path("/dev/fd").iterdir()))
+__all__ = ["main"]
 
 
 def main() -> None:
@@ -42,7 +32,7 @@ def main() -> None:
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
     with contextlib.suppress(ChildLostError):
         kind, *setup = channel.receive()
-        serve = {"native": _serve_native}[kind]
+        serve = {"native": _serve_native, "python": _serve_python}[kind]
         for answer in serve(channel, *setup):
             channel.send(answer)
     os._exit(0)  # what a candidate registered with atexit is not run
@@ -123,6 +113,67 @@ def _serve_native(
         )
         failed = call(*arguments)
         yield ("done", failed, footprint() if command == "soak" else None)
+
+
+def _serve_python(
+    channel: Channel, source: tuple[str, str], path: list[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Answers ("run", calls), ("threads", calls, rounds) and ("soak", call, count)."""
+    from softjac.oracle import python_call
+
+    warnings.simplefilter("ignore")  # the candidate's own affair
+    sys.path[:] = path
+    try:
+        function = _import(*source)
+    except Exception as error:
+        yield "candidate", f"cannot be imported: {type(error).__name__}: {error}"
+        return
+    except SystemExit as error:
+        yield "candidate", f"importing it exits: {error}"
+        return
+    if not callable(function):
+        yield "candidate", f"is {type(function).__name__}, not a callable"
+        return
+    yield "ready", python_call.parameters(function)
+    plan, library = channel.receive()
+    caller = python_call.Caller(function, plan, Path(library) if library else None)
+    caller.settle()
+    yield ("ready",)
+    while True:
+        command, *arguments = channel.receive()
+        if command == "run":
+            for call in arguments[0]:
+                yield "answer", caller.make(call)
+        elif command == "threads":
+            yield "answer", python_call.call_together(caller, *arguments)
+        else:
+
+            def put(growth: Any) -> None:
+                channel.send(("answer" if growth else "alive", growth))
+
+            python_call.soak(caller, *arguments, put)
+
+
+def _import(module: str, name: str) -> Any:
+    """An object by the module or file it is in, and its name there, dots allowed."""
+    if module.endswith(".py"):
+        file = Path(module).resolve()
+        sys.path.insert(0, str(file.parent))
+        specification = importlib.util.spec_from_file_location(f"candidate_{file.stem}", file)
+        assert specification is not None and specification.loader is not None
+        loaded = importlib.util.module_from_spec(specification)
+        sys.modules[specification.name] = loaded
+        specification.loader.exec_module(loaded)
+    else:
+        loaded = importlib.import_module(module)
+    found: Any = loaded
+    for part in name.split("."):
+        if not hasattr(found, part):
+            near = difflib.get_close_matches(part, dir(found), 1, 0.6)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise AttributeError(f"{module} has no {part}{hint}")
+        found = getattr(found, part)
+    return found
 
 
 class _Batch:

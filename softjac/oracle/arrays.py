@@ -1,0 +1,185 @@
+"""The arrays a Python callable is given, and the array it gives back."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import ml_dtypes
+import numpy as np
+
+from softjac.oracle.call import Layout
+
+__all__ = [
+    "EXAMPLES",
+    "ArrayKind",
+    "Arrays",
+    "shares_memory",
+    "storage_dtype",
+    "to_numpy",
+    "wide_floats",
+]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+ArrayKind = Literal["numpy", "jax", "torch"]
+
+_KEPT_BYTES = 256 << 20
+_AROUND = 0x7B  # of each byte beside a view: a huge number in every dtype
+
+
+def storage_dtype(name: str) -> np.dtype[Any]:
+    """The NumPy dtype of a dtype's name."""
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+class Arrays:
+    """Arrays by role, shape and layout; where these agree, the same object comes again.
+
+    A callable that remembers its arrays by address or identity then meets them refilled.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Any, ...], tuple[Array, Array, Any]] = {}
+        self._bytes = 0
+
+    def give(self, kind: ArrayKind, role: str, values: Array, layout: Layout) -> Any:
+        """An array of a kind that holds the values and lies as the layout says."""
+        if kind == "jax":  # immutable, and never a view
+            return importlib.import_module("jax.numpy").array(values, copy=True)
+        _, view, given = self._find(kind, role, values, layout)
+        view[...] = values
+        return given
+
+    def is_changed(self, kind: ArrayKind, role: str, values: Array, layout: Layout) -> bool:
+        """Whether an array given before, or the memory around it, has other bytes now."""
+        if kind == "jax":
+            return False
+        base, view, _ = self._find(kind, role, values, layout)
+        if view.tobytes() != values.tobytes():
+            return True
+        view.view(np.uint8 if view.dtype.itemsize == 1 else _bits(view))[...] = _filling(view)
+        return bool((np.frombuffer(base, np.uint8) != _AROUND).any())
+
+    def _find(
+        self, kind: ArrayKind, role: str, values: Array, layout: Layout
+    ) -> tuple[Array, Array, Any]:
+        """The memory, the view of it, and what is given to the callable."""
+        name: str = layout.view
+        if name == "broadcast" and not _rows_agree(values):
+            name = "contiguous"
+        if name == "reversed" and kind == "torch":
+            name = "contiguous"  # PyTorch has no negative strides
+        key = (kind, role, values.shape, values.dtype, name, layout.offset, layout.gap)
+        if key not in self._kept:
+            base, view = _lay_out(values.shape, values.dtype, name, layout)
+            self._bytes += base.nbytes
+            if self._bytes > _KEPT_BYTES:
+                self._kept.clear()
+                self._bytes = base.nbytes
+            self._kept[key] = base, view, _tensor(view) if kind == "torch" else view
+        return self._kept[key]
+
+
+def to_numpy(result: Any) -> tuple[Array | None, str]:
+    """A copy of the array a callable returned, or None and the reason why it is none."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(result, torch.Tensor):
+        tensor = result.detach().cpu().contiguous()
+        if tensor.dtype == torch.bfloat16:
+            return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16).copy(), ""
+        return tensor.numpy().copy(), ""
+    if isinstance(result, (np.ndarray, np.generic)) or hasattr(result, "__array__"):
+        return np.array(result, copy=True), ""
+    return None, f"returned {type(result).__name__}, expected an array"
+
+
+def shares_memory(one: Any, other: Any) -> bool:
+    """Whether two arrays of whatever kind lie in the same memory."""
+    pieces = []
+    for array in (one, other):
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(array, torch.Tensor):
+            detached = array.detach().cpu()
+            array = (
+                detached.view(torch.int16) if detached.dtype == torch.bfloat16 else detached
+            ).numpy()
+        if not isinstance(array, np.ndarray):
+            return False
+        pieces.append(array)
+    return np.may_share_memory(*pieces)
+
+
+@contextlib.contextmanager
+def wide_floats(dtype: str) -> Any:
+    """JAX keeps float64 inside, where the candidate is of that dtype and JAX is loaded."""
+    jax = sys.modules.get("jax")
+    if dtype != "float64" or jax is None:
+        yield
+        return
+    switch = getattr(jax, "enable_x64", None)
+    if switch is None:
+        switch = importlib.import_module("jax.experimental").enable_x64
+    with switch(True):
+        yield
+
+
+def _lay_out(
+    shape: tuple[int, ...], dtype: np.dtype[Any], view: str, layout: Layout
+) -> tuple[Array, Array]:
+    """Bytes, and a writable `(rows, n)` view of them."""
+    rows, n = shape
+    item = dtype.itemsize
+
+    def elements(count: int) -> tuple[Array, Array]:
+        base = np.full(count * item, _AROUND, np.uint8)
+        return base, base.view(dtype)
+
+    if view == "strided":
+        base, flat = elements(rows * 2 * n)
+        return base, flat.reshape(rows, 2 * n)[:, ::2]
+    if view == "transposed":
+        base, flat = elements(rows * n)
+        return base, flat.reshape(n, rows).T
+    if view == "reversed":
+        base, flat = elements(rows * n)
+        return base, flat.reshape(rows, n)[::-1, ::-1]
+    if view == "broadcast":
+        base, flat = elements(n)
+        return base, np.lib.stride_tricks.as_strided(flat, (rows, n), (0, item), writeable=True)
+    base, flat = elements(layout.offset + rows * (n + layout.gap))
+    return base, flat[layout.offset :].reshape(rows, n + layout.gap)[:, :n]
+
+
+def _rows_agree(values: Array) -> bool:
+    """Whether all rows have the same bytes, and there is one."""
+    return len(values) > 0 and all(row.tobytes() == values[0].tobytes() for row in values[1:])
+
+
+def _tensor(view: Array) -> Any:
+    """A tensor on the same memory."""
+    torch = importlib.import_module("torch")
+    if view.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(view.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(view)
+
+
+def _bits(view: Array) -> np.dtype[Any]:
+    """The unsigned integer as wide as an element."""
+    return np.dtype(f"u{view.dtype.itemsize}")
+
+
+def _filling(view: Array) -> int:
+    """An element's bits when nothing was written."""
+    return int.from_bytes(bytes([_AROUND]) * view.dtype.itemsize, "little")
+
+
+EXAMPLES: Mapping[str, tuple[float, float, float]] = {
+    "x": (0.5, -1.0, 2.0),
+    "y": (0.25, 0.5, 0.25),
+    "dy": (1.0, -0.5, 0.25),
+    "x_dot": (1.0, -0.5, 0.25),
+}
+"""Rows a callable is tried on, to see which kind of array it takes."""

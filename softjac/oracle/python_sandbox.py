@@ -1,0 +1,280 @@
+"""Calls of a Python callable: in a child process if it can be imported there, else right here."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import contextvars
+import ctypes
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from softjac._errors import CandidateError
+from softjac.oracle.call import Call, Growth, Outcome
+from softjac.oracle.process import ChildLostError, ChildProcess, death
+from softjac.oracle.python_call import Caller, Description, PythonPlan, call_together, quiet, soak
+
+__all__ = ["ChildSandbox", "LiveSandbox", "describe"]
+
+_IMPORT_SECONDS = 180.0
+_BATCH_BYTES = 64 << 20
+_BATCH_CALLS = 512
+
+# The child that `describe` started, with its module imported: the next sandbox takes it over.
+_spare: dict[tuple[str, str, str], ChildProcess] = {}
+
+
+class ChildSandbox:
+    """Makes calls of an importable callable in a child process that is replaced when it ends."""
+
+    def __init__(self, plan: PythonPlan, library: Path | None, *, timeout: float) -> None:
+        self._plan = plan
+        self._library = library
+        self._timeout = timeout
+        self._child: ChildProcess | None = None
+
+    def start(self) -> None:
+        """Starts the child and has it find out which arrays the callable takes."""
+        self._ready_child()
+
+    def close(self) -> None:
+        """Ends the child."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    def run(
+        self, calls: Sequence[Call], progress: Callable[[int], None] | None = None
+    ) -> list[Outcome]:
+        """Makes the calls one after another; one outcome each, in order."""
+        outcomes: list[Outcome] = []
+        while len(outcomes) < len(calls):
+            taken = _take(calls[len(outcomes) :])
+            outcomes += self._answers("run", (taken,), len(taken))
+            if progress is not None:
+                progress(len(outcomes))
+        return outcomes
+
+    def run_threads(self, calls: Sequence[Call], rounds: int = 1) -> list[Outcome]:
+        """Makes all the calls at once, each in a thread of its own, `rounds` times."""
+        self.close()
+        answers = self._answers("threads", (calls, rounds), 1)
+        if isinstance(answers[0], list):
+            return answers[0]
+        return [answers[0]] * (len(calls) * rounds)
+
+    def run_blocked(self, calls: Sequence[Call]) -> list[Outcome]:
+        """As `run`: a Python callable's faults end its process anyway."""
+        return self.run(calls)
+
+    def soak(self, call: Call, count: int) -> Growth:
+        """What `count` calls leave behind, after some calls to warm up."""
+        answers = self._answers("soak", (call, count), 1)
+        return answers[0] if isinstance(answers[0], Growth) else Growth(0, 0, 0, 0)
+
+    def _answers(self, command: str, arguments: tuple[Any, ...], count: int) -> list[Any]:
+        """The child's answers to a command, the last of them made up if the child ended."""
+        answers: list[Any] = []
+        child = self._ready_child()
+        try:
+            child.send((command, *arguments))
+            while len(answers) < count:
+                kind, answer = child.wait(self._timeout)
+                if kind == "answer":
+                    answers.append(answer)
+        except TimeoutError:
+            self.close()
+            answers.append(Outcome("hang", message=f"no end within {self._timeout:g} s"))
+        except (ChildLostError, ValueError, TypeError):
+            answers.append(death(child))
+            self.close()
+        return answers
+
+    def _ready_child(self) -> ChildProcess:
+        """The child, started if there is none."""
+        if self._child is not None and self._child.is_alive:
+            return self._child
+        self.close()
+        assert isinstance(self._plan.source, tuple)
+        plan = self._plan
+        for attempt in range(2):
+            child = _imported(self._plan.source, plan.dtype)[0]
+            try:
+                child.send((plan, str(self._library or "")))
+                (kind,) = child.wait(max(self._timeout, 60.0))
+            except (TimeoutError, ChildLostError) as error:
+                child.close()
+                # the trial of small arrays ended it: the calls proper will show that, too
+                plan = replace(plan, array=plan.array or "numpy")
+                if attempt:
+                    raise CandidateError(f"{':'.join(plan.source)} ends its process") from error
+            else:
+                assert kind == "ready"
+                break
+        self._child = child
+        return child
+
+
+class LiveSandbox:
+    """Makes calls of a callable that exists in this process alone, in a thread that can be left.
+
+    An exception, `sys.exit` and an endless loop in Python are survived; what ends the process or
+    holds the interpreter's lock for ever is not: such a callable belongs in a module of its own.
+    """
+
+    def __init__(self, plan: PythonPlan, library: Path | None, *, timeout: float) -> None:
+        assert callable(plan.source)
+        self._timeout = timeout
+        self._caller = Caller(plan.source, plan, library)
+
+    def start(self) -> None:
+        """Finds out which arrays the callable takes."""
+        self._apart(lambda put: put(self._caller.settle()))
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def run(
+        self, calls: Sequence[Call], progress: Callable[[int], None] | None = None
+    ) -> list[Outcome]:
+        """Makes the calls one after another; one outcome each, in order."""
+        outcomes: list[Outcome] = []
+        while len(outcomes) < len(calls):
+            rest = calls[len(outcomes) :]
+            done = len(outcomes)
+            notice = None if progress is None else (lambda k, done=done: progress(done + k))
+
+            def work(put: Callable[[Any], None], rest: Sequence[Call] = rest) -> None:
+                for call in rest:
+                    put(self._caller.make(call))
+
+            outcomes += self._apart(work, notice)
+        return outcomes
+
+    def run_threads(self, calls: Sequence[Call], rounds: int = 1) -> list[Outcome]:
+        """Makes all the calls at once, each in a thread of its own, `rounds` times."""
+        answers = self._apart(lambda put: put(call_together(self._caller, calls, rounds)))
+        if isinstance(answers[0], list):
+            return answers[0]
+        return [answers[0]] * (len(calls) * rounds)
+
+    def run_blocked(self, calls: Sequence[Call]) -> list[Outcome]:
+        """As `run`."""
+        return self.run(calls)
+
+    def soak(self, call: Call, count: int) -> Growth:
+        """What `count` calls leave behind, after some calls to warm up."""
+        answers = self._apart(lambda put: soak(self._caller, call, count, put))
+        return answers[-1] if isinstance(answers[-1], Growth) else Growth(0, 0, 0, 0)
+
+    def _apart(
+        self,
+        work: Callable[[Callable[[Any], None]], None],
+        notice: Callable[[int], None] | None = None,
+    ) -> list[Any]:
+        """All that `work` puts, done in a thread of its own; a hang ends the list early."""
+        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        left = threading.Event()
+
+        def put(answer: Any) -> None:
+            if left.is_set():
+                raise _LeftError
+            answers.put(answer)
+
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(_do, work, put), daemon=True)
+        found: list[Any] = []
+        with quiet():
+            thread.start()
+            try:
+                while (answer := answers.get(timeout=self._timeout)) is not _END:
+                    found.append(answer)
+                    if notice is not None:
+                        notice(len(found))
+            except queue.Empty:
+                found.append(Outcome("hang", message=f"no end within {self._timeout:g} s"))
+            finally:
+                left.set()
+                _interrupt(thread)
+        return found
+
+
+_END = object()
+
+
+class _LeftError(BaseException):
+    """Raised inside a thread that nobody waits for any more."""
+
+
+def _do(work: Callable[[Callable[[Any], None]], None], put: Callable[[Any], None]) -> None:
+    """Does the work, and says so at the end."""
+    with contextlib.suppress(_LeftError):
+        work(put)
+        put(_END)
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    """Asks a thread that runs Python code to end."""
+    if thread.ident is not None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident), ctypes.py_object(_LeftError)
+        )
+
+
+def describe(source: tuple[str, str], dtype: str) -> Description:
+    """The parameters of an importable callable, as a child process finds them.
+
+    Raises:
+        CandidateError: it cannot be imported.
+    """
+    child, description = _imported(source, dtype)
+    _close_spare()
+    _spare[*source, dtype] = child
+    return description
+
+
+def _imported(source: tuple[str, str], dtype: str) -> tuple[ChildProcess, Description]:
+    """A child that has imported a callable, and the callable's parameters."""
+    spare = _spare.pop((*source, dtype), None)
+    if spare is not None and spare.is_alive:
+        return spare, None
+    name = ":".join(source)
+    child = ChildProcess(
+        ("python", source, [os.getcwd(), *sys.path]),
+        environment={"JAX_ENABLE_X64": "1"} if dtype == "float64" else {},
+    )
+    try:
+        kind, answer = child.wait(_IMPORT_SECONDS)
+    except TimeoutError:
+        reason = f"importing it takes more than {_IMPORT_SECONDS:g} s"
+    except ChildLostError:
+        reason = f"importing it ends the process: {death(child).message}"
+    else:
+        if kind == "ready":
+            return child, answer
+        reason = answer
+    child.close()
+    raise CandidateError(f"{name}: {reason}")
+
+
+def _take(calls: Sequence[Call]) -> Sequence[Call]:
+    """As many of the calls as one message should hold."""
+    size = 0
+    for count, call in enumerate(calls):
+        if count == _BATCH_CALLS or (count and size > _BATCH_BYTES):
+            return calls[:count]
+        size += sum(array.nbytes for array in call.inputs.values())
+    return calls
+
+
+@atexit.register
+def _close_spare() -> None:
+    """Ends the child that nobody took over."""
+    while _spare:
+        _spare.popitem()[1].close()
