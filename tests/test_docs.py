@@ -1,0 +1,104 @@
+"""The documentation: its code runs, its outputs are real, and nothing public is left out."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import softjac
+
+TOP = Path(__file__).parent.parent
+PAGES = sorted([TOP / "README.md", *(TOP / "docs").glob("*.md")])
+FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"\d[\d,]*(\.\d+)?(e[+-]?\d+)?")
+
+
+def blocks(page: Path) -> Iterator[tuple[str, str, str]]:
+    """The fenced blocks of a page: language, rest of the line, content."""
+    for found in FENCE.finditer(page.read_text("utf-8")):
+        yield found.group(1), found.group(2), found.group(3)
+
+
+def with_blocks(*languages: str) -> list[Path]:
+    """The pages that have a block in one of the languages."""
+    return [page for page in PAGES if any(b[0] in languages for b in blocks(page))]
+
+
+@pytest.mark.parametrize("page", with_blocks("python"), ids=lambda page: page.name)
+def test_python_of_the_documentation_runs(page: Path, tmp_path: Path) -> None:
+    """Every block of Python runs as it stands, and so do the tests in it."""
+    for number, (language, rest, content) in enumerate(blocks(page)):
+        if language != "python" or "title=" in rest:
+            continue
+        file = tmp_path / f"test_{page.stem}_{number}.py"
+        file.write_text(content)
+        words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)]
+        if not any(isinstance(n, ast.FunctionDef) and n.name.startswith("test_")
+                   for n in ast.parse(content).body):  # fmt: skip
+            words = [str(file)]
+        done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def masked(output: str) -> list[str]:
+    """The lines of an output with its numbers masked: those are the machine's, or the run's."""
+    lines = [line for line in output.splitlines() if line.strip() and "time budget" not in line]
+    return [" ".join(NUMBER.sub("#", line).split()) for line in lines]
+
+
+@pytest.mark.parametrize("page", with_blocks("console"), ids=lambda page: page.name)
+def test_output_in_the_documentation_is_real(page: Path, tmp_path: Path) -> None:
+    """Followed from an empty folder, each command of a page prints what the page shows."""
+    folder = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("GITHUB_ACTIONS", None)
+    for language, rest, content in blocks(page):
+        title = re.search(r'title="([^"]+)"', rest)
+        if title:
+            file = tmp_path / title.group(1)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content)
+        if language != "console":
+            continue
+        for step in re.split(r"^\$ ", content, flags=re.MULTILINE)[1:]:
+            command, _, shown = step.partition("\n")
+            while command.endswith("\\"):
+                more, _, shown = shown.partition("\n")
+                command += "\n" + more.removeprefix("> ")
+            done = subprocess.run(
+                command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True
+            )
+            got = masked(done.stdout + done.stderr)
+            assert got == masked(shown), f"{page.name}: {command}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("name", sorted(set(softjac.__all__) - {"oracle"}))
+def test_every_public_name_is_in_the_reference(name: str) -> None:
+    """The API page has each public name, and the name has a docstring."""
+    pages = "".join(page.read_text("utf-8") for page in (TOP / "docs").glob("*.md"))
+    assert f"::: softjac.{name}\n" in pages
+    assert inspect.getdoc(getattr(softjac, name))
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    """Relative links of README, CONTRIBUTING and the examples name files that are there."""
+    for page in (TOP / "README.md", TOP / "CONTRIBUTING.md", *TOP.glob("examples/**/README.md")):
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
+    """A broken link or a name that cannot be found fails the build."""
+    pytest.importorskip("mkdocs", reason="the docs extra is not installed")
+    words = ["-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run([sys.executable, *words], cwd=TOP, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "site" / "index.html").exists()
