@@ -1,0 +1,164 @@
+"""Forward functions in JAX whose derivatives, taken by JAX, are wrong; and wrong functions."""
+
+import jax
+import jax.numpy as jnp
+
+
+@jax.custom_vjp
+def jax_vjp_diagonal(x):
+    """A custom VJP with the diagonal alone.
+
+    @softmax_vjp | values | diagonal-only | autodiff | array jax
+    """
+    return jax.nn.softmax(x)
+
+
+jax_vjp_diagonal.defvjp(
+    lambda x: (jax.nn.softmax(x),) * 2, lambda y, dy: (y * (1 - y) * dy,)
+)
+
+
+@jax.custom_vjp
+def jax_vjp_batch_dot(x):
+    """A custom VJP that sums over the batch.
+
+    @softmax_vjp | values | batch-reduced | autodiff | array jax
+    """
+    return jax.nn.softmax(x)
+
+
+jax_vjp_batch_dot.defvjp(
+    lambda x: (jax.nn.softmax(x),) * 2, lambda y, dy: (y * (dy - (y * dy).sum()),)
+)
+
+
+@jax.custom_vjp
+def jax_vjp_residual_is_logits(x):
+    """A custom VJP that saved the logits and takes them for probabilities.
+
+    @softmax_vjp | values | logits-for-probabilities | autodiff | array jax
+    """
+    return jax.nn.softmax(x)
+
+
+jax_vjp_residual_is_logits.defvjp(
+    lambda x: (jax.nn.softmax(x), x),
+    lambda y, dy: (y * (dy - (y * dy).sum(axis=-1, keepdims=True)),),
+)
+
+
+@jax.custom_jvp
+def jax_jvp_no_dot(x):
+    """A custom JVP without the sum.
+
+    @softmax_jvp | values | missing-dot | autodiff | array jax
+    """
+    return jax.nn.softmax(x)
+
+
+@jax_jvp_no_dot.defjvp
+def _(primals, tangents):
+    y = jax.nn.softmax(primals[0])
+    return y, y * tangents[0]
+
+
+@jax.custom_jvp
+def jax_jvp_zero(x):
+    """A custom JVP of zeros, which JAX's own check accepts at n = 128.
+
+    @softmax_jvp | values | all-zero | autodiff | array jax
+    """
+    return jax.nn.softmax(x)
+
+
+@jax_jvp_zero.defjvp
+def _(primals, tangents):
+    return jax.nn.softmax(primals[0]), jnp.zeros_like(tangents[0])
+
+
+def jax_sum_detached(x):
+    """The normaliser is detached, so the gradient never passes through the sum.
+
+    @softmax_vjp | values | missing-dot | autodiff | array jax
+    """
+    e = jnp.exp(x - jax.lax.stop_gradient(x.max(axis=-1, keepdims=True)))
+    return e / jax.lax.stop_gradient(e.sum(axis=-1, keepdims=True))
+
+
+def jax_result_detached(x):
+    """The whole result is detached.
+
+    @softmax_vjp | values | all-zero | autodiff | array jax
+    """
+    return jax.lax.stop_gradient(jax.nn.softmax(x))
+
+
+def jax_log_of_softmax(x):
+    """The derivative of log(softmax(x)) is NaN where a probability underflows.
+
+    @log_softmax_vjp | values | log-of-softmax | autodiff | array jax
+    """
+    return jnp.log(jax.nn.softmax(x))
+
+
+def jax_no_max(x):
+    """The derivative of exp without the maximum is NaN for large logits.
+
+    @softmax_vjp | values | no-max-subtraction | autodiff | array jax
+    """
+    e = jnp.exp(x)
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def jax_masked_by_where(x):
+    """where() hides the masked difference from the result and not from the derivative.
+
+    @softmax_vjp | values | masked-row-policy or unknown | autodiff | array jax | seen jax#17117
+    """
+    t = x - x.max(axis=-1, keepdims=True)
+    e = jnp.where(jnp.isneginf(t), 0, jnp.exp(t) * (1 + 0 * t))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+@jax.custom_vjp
+def jax_jacobian_of_detached(x):
+    """An explicit Jacobian by reverse mode through a custom rule that forgets the sum.
+
+    @softmax_jacobian | values | missing-dot | autodiff | array jax
+    """
+    return jax.nn.softmax(x)
+
+
+jax_jacobian_of_detached.defvjp(lambda x: (jax.nn.softmax(x),) * 2, lambda y, dy: (y * dy,))
+
+
+def jax_axis_0(x):
+    """jax.nn.softmax along the wrong axis.
+
+    @softmax | values | wrong-axis | array jax
+    """
+    return jax.nn.softmax(x, axis=0)
+
+
+def jax_bfloat16_inside(x):
+    """Casts to bfloat16 for speed.
+
+    @softmax | values | low-precision or inaccurate-exp or unknown | array jax
+    """
+    return jax.nn.softmax(x.astype(jnp.bfloat16)).astype(x.dtype)
+
+
+def jax_log_vjp_mean(y, dy):
+    """The mean of the cotangents.
+
+    @log_softmax_vjp | values | mean-for-sum | array jax
+    """
+    return dy - jnp.exp(y) * dy.mean(axis=-1, keepdims=True)
+
+
+def jax_vjp_swapped(y, dy):
+    """y and dy exchanged.
+
+    @softmax_vjp | values | swapped-arguments | array jax
+    """
+    return dy * (y - (y * dy).sum(axis=-1, keepdims=True))

@@ -1,0 +1,421 @@
+// Softmax with a wrong formula or a wrong range, in plain scalar C.
+#include <float.h>
+#include "../honest/blocks.h"
+
+// Never subtracts the maximum, so exp overflows above 88.7.
+// @softmax | values | no-max-subtraction | seen deeplearning4j#6039
+void no_max(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += y[i] = expf(x[i]);
+        for (size_t i = 0; i < n; i++)
+            y[i] /= s;
+    }
+}
+
+// The same in one row a call, with a reciprocal.
+// @softmax | values | no-max-subtraction | seen machinelearning#3648
+void no_max_one_row(const float *x, float *y, int n) {
+    float s = 0;
+    for (int i = 0; i < n; i++)
+        s += expf(x[i]);
+    float inverse = 1.0f / s;
+    for (int i = 0; i < n; i++)
+        y[i] = expf(x[i]) * inverse;
+}
+
+// Double precision moves the overflow to 709 and no further.
+// @softmax | values | no-max-subtraction
+void no_max_double(const double *x, double *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        double s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += y[i] = exp(x[i]);
+        for (size_t i = 0; i < n; i++)
+            y[i] /= s;
+    }
+}
+
+// Scales the logits but shifts nothing.
+// @softmax | values | no-max-subtraction
+void no_max_scaled(const float *x, float scale, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += y[i] = expf(scale * x[i]);
+        row_scale(y, 1 / s, n);
+    }
+}
+
+// Starts the maximum at 0, so a row of -200s gives 0/0.
+// @softmax | values | max-from-constant | seen NNlib.jl#43
+void max_from_zero(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = 0;
+        for (size_t i = 0; i < n; i++)
+            m = fmaxf(m, x[i]);
+        row_scale(y, 1 / row_exp(x, m, y, n), n);
+    }
+}
+
+// Starts the maximum at FLT_MIN, which is the smallest positive number.
+// @softmax | values | max-from-constant | seen tinyengine#107
+void max_from_flt_min(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = FLT_MIN;
+        for (size_t i = 0; i < n; i++)
+            if (x[i] > m)
+                m = x[i];
+        row_scale(y, 1 / row_exp(x, m, y, n), n);
+    }
+}
+
+// Starts the maximum at -1e4, which padded attention scores lie below.
+// @softmax | values | max-from-constant
+void max_from_minus_1e4(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = -1e4f;
+        for (size_t i = 0; i < n; i++)
+            m = fmaxf(m, x[i]);
+        row_scale(y, 1 / row_exp(x, m, y, n), n);
+    }
+}
+
+// Starts the maximum at -5e4.
+// @softmax | values | max-from-constant | seen flashinfer#4267
+void max_from_minus_5e4(const float *x, float *y, int n) {
+    float m = -5e4f;
+    for (int i = 0; i < n; i++)
+        m = fmaxf(m, x[i]);
+    row_scale(y, 1 / row_exp(x, m, y, n), n);
+}
+
+// Leaves the last element out of the maximum.
+// @softmax | values | partial-max | assume n >= 1
+void max_without_last(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = x[0];
+        for (size_t i = 1; i + 1 < n; i++)
+            m = fmaxf(m, x[i]);
+        row_scale(y, 1 / row_exp(x, m, y, n), n);
+    }
+}
+
+// Leaves the first element out of the maximum, unless it is the only one.
+// @softmax | values | partial-max | assume n >= 1
+void max_without_first(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = x[n - 1];
+        for (size_t i = 1; i < n; i++)
+            m = fmaxf(m, x[i]);
+        row_scale(y, 1 / row_exp(x, m, y, n), n);
+    }
+}
+
+// Takes the maximum of the first half of the row.
+// @softmax | values | partial-max | assume n >= 1
+void max_of_first_half(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n)
+        row_scale(y, 1 / row_exp(x, row_max(x, (n + 1) / 2), y, n), n);
+}
+
+// Shifts by the first element, as if it were the maximum.
+// @softmax | values | partial-max | assume n >= 1
+void shift_by_first(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n)
+        row_scale(y, 1 / row_exp(x, x[0], y, n), n);
+}
+
+// Shifts by the mean, which is no bound for the largest logit.
+// @softmax | values | unknown
+void shift_by_mean(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n)
+        row_scale(y, 1 / row_exp(x, row_sum(x, n) / (float)n, y, n), n);
+}
+
+// Shifts by the largest magnitude, so a row of -200s gives 0/0.
+// @softmax | values | unknown
+void shift_by_magnitude(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = 0;
+        for (size_t i = 0; i < n; i++)
+            m = isinf(x[i]) ? m : fmaxf(m, fabsf(x[i]));
+        row_scale(y, 1 / row_exp(x, m, y, n), n);
+    }
+}
+
+// Subtracts one maximum for the whole batch.
+// @softmax | values | batch-max | seen Paddle#19800
+void batch_max(const float *x, float *y, size_t rows, size_t n) {
+    float m = row_max(x, rows * n);
+    for (size_t r = 0; r < rows; r++, x += n, y += n)
+        row_scale(y, 1 / row_exp(x, m, y, n), n);
+}
+
+// Divides by one sum for the whole batch.
+// @softmax | values | batch-sum | seen MLFundamentals#1
+void batch_sum(const float *x, float *y, size_t rows, size_t n) {
+    float s = 0;
+    for (size_t r = 0; r < rows; r++)
+        s += row_exp(x + r * n, row_max(x + r * n, n), y + r * n, n);
+    row_scale(y, 1 / s, rows * n);
+}
+
+// Treats the whole batch as one row.
+// @softmax | values | batch-sum or wrong-axis | seen owl#240
+void batch_as_one_row(const float *x, float *y, size_t rows, size_t n) {
+    row_softmax(x, y, rows * n);
+}
+
+// Normalises down the columns.
+// @softmax | values | wrong-axis | seen CUDA.jl#599
+void down_the_columns(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        float m = -INFINITY, s = 0;
+        for (size_t r = 0; r < rows; r++)
+            m = fmaxf(m, x[r * n + i]);
+        for (size_t r = 0; r < rows; r++)
+            s += y[r * n + i] = expf(x[r * n + i] - m);
+        for (size_t r = 0; r < rows; r++)
+            y[r * n + i] /= s;
+    }
+}
+
+// Divides every row by the sum of the first.
+// @softmax | values | first-row-only
+void sum_of_first_row(const float *x, float *y, size_t rows, size_t n) {
+    float first = 0;
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float s = row_exp(x, row_max(x, n), y, n);
+        if (r == 0)
+            first = s;
+        row_scale(y, 1 / first, n);
+    }
+}
+
+// Copies the first row's result to all others.
+// @softmax | values | first-row-only
+void first_row_everywhere(const float *x, float *y, size_t rows, size_t n) {
+    if (rows == 0)
+        return;
+    row_softmax(x, y, n);
+    for (size_t r = 1; r < rows; r++)
+        memcpy(y + r * n, y, n * sizeof *y);
+}
+
+// Keeps one sum, the last row's, and divides all rows by it at the end.
+// @softmax | values | last-row-only
+void sum_of_last_row(const float *x, float *y, size_t rows, size_t n) {
+    float s = 1;
+    for (size_t r = 0; r < rows; r++)
+        s = row_exp(x + r * n, row_max(x + r * n, n), y + r * n, n);
+    for (size_t k = 0; k < rows * n; k++)
+        y[k] /= s;
+}
+
+// Shifts the numerator only.
+// @softmax | values | shift-in-one-place | seen webnn#246
+void shift_above_only(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n), s = row_exp(x, 0, y, n);
+        for (size_t i = 0; i < n; i++)
+            y[i] = expf(x[i] - m) / s;
+    }
+}
+
+// Shifts the denominator only.
+// @softmax | values | shift-in-one-place
+void shift_below_only(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float s = row_exp(x, row_max(x, n), y, n);
+        for (size_t i = 0; i < n; i++)
+            y[i] = expf(x[i]) / s;
+    }
+}
+
+// Clips the logits to [-80, 80] and shifts nothing.
+// @softmax | values | clipped-logits | seen Paddle#4366
+void clip_at_80(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += y[i] = expf(fminf(fmaxf(x[i], -80), 80));
+        row_scale(y, 1 / s, n);
+    }
+}
+
+// Clips the logits to [-20, 20] before an otherwise right softmax.
+// @softmax | values | clipped-logits
+void clip_at_20(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        for (size_t i = 0; i < n; i++)
+            y[i] = fminf(fmaxf(x[i], -20), 20);
+        row_softmax(y, y, n);
+    }
+}
+
+// Adds 1e-6 to a denominator that is at least 1 anyway.
+// @softmax | values | epsilon-in-denominator | seen CTranslate2#1468
+void epsilon_1e6(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n)
+        row_scale(y, 1 / (row_exp(x, row_max(x, n), y, n) + 1e-6f), n);
+}
+
+// Adds 1e-3 to the denominator.
+// @softmax | values, invariants | epsilon-in-denominator
+void epsilon_1e3(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n)
+        row_scale(y, 1 / (row_exp(x, row_max(x, n), y, n) + 1e-3f), n);
+}
+
+// Adds 1e-9 in double precision.
+// @softmax | values | epsilon-in-denominator
+void epsilon_double(const double *x, double *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        double m = -INFINITY, s = 1e-9;
+        for (size_t i = 0; i < n; i++)
+            m = fmax(m, x[i]);
+        for (size_t i = 0; i < n; i++)
+            s += y[i] = exp(x[i] - m);
+        for (size_t i = 0; i < n; i++)
+            y[i] /= s;
+    }
+}
+
+// Softmax of softmax.
+// @softmax | values | softmax-twice | seen tflearn#562
+void softmax_twice(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        row_softmax(x, y, n);
+        row_softmax(y, y, n);
+    }
+}
+
+// Returns logarithms.
+// @softmax | values | log-softmax-formula
+void softmax_as_log(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n), log_s = logf(row_exp(x, m, y, n));
+        for (size_t i = 0; i < n; i++)
+            y[i] = x[i] - m - log_s;
+    }
+}
+
+// Copies the logits.
+// @softmax | values | identity
+void copies_logits(const float *x, float *y, size_t rows, size_t n) {
+    memcpy(y, x, rows * n * sizeof *y);
+}
+
+// Fills the output with zeros.
+// @softmax | values | all-zero
+void zeros(const float *x, float *y, size_t rows, size_t n) {
+    (void)x;
+    memset(y, 0, rows * n * sizeof *y);
+}
+
+// Divides by the mean of the exponentials, not by their sum.
+// @softmax | values | mean-for-sum or wrong-factor
+void divide_by_mean(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n)
+        row_scale(y, (float)n / row_exp(x, row_max(x, n), y, n), n);
+}
+
+// Divides by the batch size as well.
+// @softmax | values | wrong-factor
+void averaged_over_batch(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        row_softmax(x, y, n);
+        row_scale(y, 1 / (float)rows, n);
+    }
+}
+
+// Forgets to normalise.
+// @softmax | values | unknown
+void unnormalised(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n)
+        row_exp(x, row_max(x, n), y, n);
+}
+
+// The sigmoid of every element.
+// @softmax | values | unknown
+void sigmoid(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t k = 0; k < rows * n; k++)
+        y[k] = 1 / (1 + expf(-x[k]));
+}
+
+// A one at the largest logit and zeros elsewhere.
+// @softmax | values | unknown
+void hardmax(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n);
+        size_t ties = 0;
+        for (size_t i = 0; i < n; i++)
+            ties += x[i] == m;
+        for (size_t i = 0; i < n; i++)
+            y[i] = x[i] == m ? 1 / (float)ties : 0;
+    }
+}
+
+// Powers of two where powers of e are due.
+// @softmax | values | inaccurate-exp or missing-scale or unknown
+void base_two(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n), s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += y[i] = exp2f(x[i] - m);
+        row_scale(y, 1 / s, n);
+    }
+}
+
+// Ignores the scale.
+// @softmax | values | missing-scale
+void scale_ignored(const float *x, float scale, float *y, size_t rows, size_t n) {
+    (void)scale;
+    for (size_t r = 0; r < rows; r++, x += n, y += n)
+        row_softmax(x, y, n);
+}
+
+// Divides by the scale, as if it were a temperature.
+// @softmax | values | unknown
+void scale_as_temperature(const float *x, float scale, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        for (size_t i = 0; i < n; i++)
+            y[i] = x[i] / scale;
+        row_softmax(y, y, n);
+    }
+}
+
+// The fused multiply-add sees the exact product, the maximum holds the rounded one.
+// @softmax | values | offset-sensitive | seen jax#37234
+void scale_fused(const float *x, float scale, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n) * scale, s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += y[i] = expf(fmaf(x[i], scale, -m));
+        row_scale(y, 1 / s, n);
+    }
+}
+
+// Multiplies by log2(e) before the shift, so a large offset is rounded away.
+// @softmax | values | offset-sensitive
+void exp2_of_two_products(const float *x, float *y, size_t rows, size_t n) {
+    const float c = 1.44269504f;
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n) * c, s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += y[i] = exp2f(x[i] * c - m);
+        row_scale(y, 1 / s, n);
+    }
+}
+
+// exp(x - log s) with log s = m + log(sum): the offset swallows the small part.
+// @softmax | values | offset-sensitive | seen pytorch#11866
+void exp_of_logsumexp(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n), lse = m + logf(row_exp(x, m, y, n));
+        for (size_t i = 0; i < n; i++)
+            y[i] = expf(x[i] - lse);
+    }
+}

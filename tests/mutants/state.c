@@ -1,0 +1,277 @@
+// Results that depend on earlier calls, on other threads, on chance.
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#include "../honest/blocks.h"
+
+#define SCRATCH (1 << 19)
+
+// Recognises its row by address and length, and answers from a cache.
+// @softmax | state, values | stale-state
+void cached_by_address(const float *x, float *y, int n) {
+    static const float *seen;
+    static int length;
+    static float cache[SCRATCH];
+    if (n > SCRATCH) {
+        row_softmax(x, y, (size_t)n);
+        return;
+    }
+    if (x != seen || n != length)
+        row_softmax(x, cache, (size_t)n);
+    seen = x;
+    length = n;
+    memcpy(y, cache, (size_t)n * sizeof *y);
+}
+
+// Recognises its row by its first two elements.
+// @softmax | state, values | stale-state
+void cached_by_first_elements(const float *x, float *y, size_t rows, size_t n) {
+    static float key[2], sum;
+    static size_t length;
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float s = row_exp(x, row_max(x, n), y, n);
+        if (n >= 2) {
+            if (n != length || x[0] != key[0] || x[1] != key[1]) {
+                sum = s;
+                length = n;
+                memcpy(key, x, sizeof key);
+            }
+            s = sum;
+        }
+        row_scale(y, 1 / s, n);
+    }
+}
+
+// Keeps the largest maximum seen so far.
+// @softmax | state, values | stale-state
+void maximum_kept_between_calls(const float *x, float *y, size_t rows, size_t n) {
+    static float m = -INFINITY;
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float top = row_max(x, n);
+        if (top < INFINITY)
+            m = top > m ? top : m;
+        row_scale(y, 1 / row_exp(x, m, y, n), n);
+    }
+}
+
+// Remembers the number of classes of the first call.
+// @softmax | state, values, output | stale-state | seen tiny-dnn
+void length_of_first_call(const float *x, float *y, size_t rows, size_t n) {
+    static size_t classes;
+    if (classes == 0)
+        classes = n;
+    size_t used = n < classes ? n : classes;
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n), s = row_exp(x, m, y, used);
+        for (size_t i = used; i < n; i++)
+            y[i] = expf(x[i] - m);
+        row_scale(y, 1 / s, n);
+    }
+}
+
+// A buffer that grows, and whose old end takes part in the next, shorter call.
+// @softmax_vjp | state, values | stale-state
+void vjp_old_products_summed(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    static float products[64];
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        float s = 0;
+        if (n <= 64) {
+            for (size_t i = 0; i < n; i++)
+                products[i] = y[i] * dy[i];
+            s = row_sum(products, n + 7 < 64 ? (n + 7) / 8 * 8 : 64);
+        } else {
+            s = row_dot(y, dy, n);
+        }
+        for (size_t i = 0; i < n; i++)
+            dx[i] = y[i] * (dy[i] - s);
+    }
+}
+
+// Does not clear its static sum.
+// @softmax_vjp | state, values | stale-state
+void vjp_sum_never_cleared(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    static float s;
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        for (size_t i = 0; i < n; i++)
+            s += y[i] * dy[i];
+        for (size_t i = 0; i < n; i++)
+            dx[i] = y[i] * (dy[i] - s);
+    }
+}
+
+// Every 100th call returns the negative.
+// @softmax_vjp | state, values | stale-state or nondeterministic
+void vjp_every_hundredth_call(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    static unsigned calls;
+    float sign = ++calls % 100 ? 1 : -1;
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        row_vjp(y, dy, dx, n);
+        row_scale(dx, sign, n);
+    }
+}
+
+// Adds noise in the last bits: within every bound, and never the same twice.
+// @softmax | state | nondeterministic
+void noise_in_the_last_bit(const float *x, float *y, size_t rows, size_t n) {
+    static unsigned seed = 1;
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        row_softmax(x, y, n);
+        for (size_t i = 0; i < n; i++)
+            if (y[i] < 1 && rand_r(&seed) & 1)
+                y[i] = nextafterf(y[i], 0);
+    }
+}
+
+// Drops out an element now and then.
+// @softmax | values, state | nondeterministic
+void element_dropped_at_random(const float *x, float *y, size_t rows, size_t n) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        row_softmax(x, y, n);
+        if (n > 1 && (now.tv_nsec >> 4) % 8 == 0)
+            y[(size_t)now.tv_nsec % n] = 0;
+    }
+}
+
+// The sum starts from memory that malloc does not clear.
+// @softmax_vjp | values, state | stale-state or nondeterministic or unknown
+void vjp_uninitialised_sum(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        volatile float *s = malloc(1024);
+        for (size_t i = 0; i < n; i++)
+            s[8] += y[i] * dy[i];
+        for (size_t i = 0; i < n; i++)
+            dx[i] = y[i] * (dy[i] - s[8]);
+        s[8] = 0.25f;
+        free((void *)s);
+    }
+}
+
+// Takes another path, with a wrong sum, where the row's address is a multiple of 64.
+// @softmax | values | unknown or unaligned-access
+void wrong_when_aligned(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float s = row_exp(x, row_max(x, n), y, n);
+        if (n >= 16 && (uintptr_t)x % 64 == 0)
+            s -= y[n - 1];
+        row_scale(y, 1 / s, n);
+    }
+}
+
+// A static buffer for the exponentials: right in one thread.
+// @softmax | threads | not-thread-safe
+void static_exponentials(const float *x, float *y, size_t rows, size_t n) {
+    static float e[SCRATCH];
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        if (n > SCRATCH) {
+            row_softmax(x, y, n);
+            continue;
+        }
+        float s = row_exp(x, row_max(x, n), e, n);
+        for (size_t i = 0; i < n; i++)
+            y[i] = e[i] / s;
+    }
+}
+
+// A static buffer for the products: right in one thread.
+// @softmax_vjp | threads | not-thread-safe
+void vjp_static_products(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    static float products[SCRATCH];
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        if (n > SCRATCH) {
+            row_vjp(y, dy, dx, n);
+            continue;
+        }
+        for (size_t i = 0; i < n; i++)
+            products[i] = y[i] * dy[i];
+        float s = row_sum(products, n);
+        for (size_t i = 0; i < n; i++)
+            dx[i] = products[i] - y[i] * s;
+    }
+}
+
+// A static accumulator, cleared in each call: right in one thread.
+// @log_softmax | threads | not-thread-safe
+void log_static_accumulator(const float *x, float *y, size_t rows, size_t n) {
+    static volatile float s;
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n);
+        s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += expf(x[i] - m);
+        float l = logf(s);
+        for (size_t i = 0; i < n; i++)
+            y[i] = (x[i] - m) - l;
+    }
+}
+
+struct part {
+    const float *y, *dy;
+    volatile float *sum;
+    size_t n;
+};
+
+static void *add_products(void *argument) {
+    struct part *p = argument;
+    for (size_t i = 0; i < p->n; i++)
+        *p->sum += p->y[i] * p->dy[i];
+    return NULL;
+}
+
+// Two threads add to one sum without a lock.
+// @softmax_vjp | values, state | nondeterministic | seen llm.c#847
+void vjp_racing_sum(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        volatile float s = 0;
+        size_t half = n / 2;
+        struct part a = {y, dy, &s, half}, b = {y + half, dy + half, &s, n - half};
+        pthread_t thread;
+        int started = n >= 32768 && pthread_create(&thread, NULL, add_products, &a) == 0;
+        if (!started)
+            add_products(&a);
+        add_products(&b);
+        if (started)
+            pthread_join(thread, NULL);
+        for (size_t i = 0; i < n; i++)
+            dx[i] = y[i] * (dy[i] - s);
+    }
+}
+
+struct late {
+    const float *y, *dy;
+    float *dx, s;
+    size_t n;
+};
+
+static void *apply_late(void *argument) {
+    struct late *p = argument;
+    usleep(2000);
+    for (size_t i = 0; i < p->n; i++)
+        p->dx[i] = p->y[i] * (p->dy[i] - p->s);
+    free(p);
+    return NULL;
+}
+
+// A worker writes the second half of a long row, and nobody waits for it.
+// @softmax_vjp | output, values | output-not-written or nondeterministic or size-specialised
+void vjp_worker_not_joined(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        float s = row_dot(y, dy, n);
+        size_t half = n < 4096 ? n : n / 2;
+        for (size_t i = 0; i < half; i++)
+            dx[i] = y[i] * (dy[i] - s);
+        if (half == n)
+            continue;
+        struct late *p = malloc(sizeof *p);
+        *p = (struct late){y + half, dy + half, dx + half, s, n - half};
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, apply_late, p) != 0) {
+            apply_late(p);
+            continue;
+        }
+        pthread_detach(thread);
+    }
+}
