@@ -1,7 +1,6 @@
-/* The public functions: checks, the choice of kernels, the floating-point environment. */
+/* From a call to its kernel: the choice of ISA, the checks, the floating-point environment. */
 #include "softjac.h"
 
-#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,22 +73,73 @@ static size_t magnitude(ptrdiff_t stride) {
     return stride < 0 ? -(size_t)stride : (size_t)stride;
 }
 
-static softjac_status run(enum softjac_op op, bool wide, const softjac_call *call) {
+typedef struct {
+    const softjac_table *kernels;
+    const softjac_call *call;
+    softjac_op op;
+    softjac_type type;
+} work;
+
+/* Units [begin, end) of a call, on whichever thread. */
+static softjac_status run_piece(void *context, size_t begin, size_t end) {
+    const work *w = context;
+    softjac_status status = SOFTJAC_OK;
+    unsigned long environment = enter_environment();
+    if (w->op >= SOFTJAC_OPS || w->type == SOFTJAC_BF16 || w->type == SOFTJAC_F16)
+        status = softjac_compose(w->kernels, w->op, w->type, w->call, begin, end);
+    else
+        (w->type == SOFTJAC_F64 ? w->kernels->f64 : w->kernels->f32)[w->op](w->call, begin, end);
+    leave_environment(environment);
+    return status;
+}
+
+/* Whether every label is a class. */
+static bool labels_fit(const softjac_call *call) {
+    const int64_t *labels = call->second;
+    for (size_t r = 0; r < call->rows; r++)
+        if (labels[r] < 0 || (uint64_t)labels[r] >= call->n) return false;
+    return true;
+}
+
+/* Whether dense rows at `input` lie partly, or for a matrix at all, on those at the output. Rows
+   with gaps may interleave and are the caller's business. */
+static bool overlaps(const void *input, ptrdiff_t ld, const softjac_call *call, size_t in_bytes,
+                     size_t out_bytes) {
+    if (!input || !call->out || ld != (ptrdiff_t)call->n || call->ld_out != ld) return false;
+    uintptr_t in = (uintptr_t)input, out = (uintptr_t)call->out;
+    if (in == out && in_bytes == out_bytes) return false;
+    return in < out + out_bytes && out < in + in_bytes;
+}
+
+/* Bytes of result from which a second thread pays for being woken. */
+enum { THREADS_FROM = 1 << 18 };
+
+softjac_status softjac_execute(softjac_op op, softjac_type type, const softjac_call *call,
+                               const softjac_executor *executor) {
     bool square = op == SOFTJAC_JACOBIAN || op == SOFTJAC_LOG_JACOBIAN;
-    bool two_inputs = op == SOFTJAC_PRODUCT || op == SOFTJAC_LOG_VJP || op == SOFTJAC_LOG_JVP;
+    bool entropy = op == SOFTJAC_CROSS_ENTROPY || op == SOFTJAC_CROSS_ENTROPY_LABELS;
+    bool one_input = square || op == SOFTJAC_SOFTMAX || op == SOFTJAC_LOG_SOFTMAX;
+    size_t item = type == SOFTJAC_F64 ? 8 : type == SOFTJAC_F32 ? 4 : 2;
     const softjac_table *kernels = table();
     if (!kernels) return SOFTJAC_UNSUPPORTED_ISA;
     if (call->rows == 0 || call->n == 0) return SOFTJAC_OK;
-    if (!call->first || !call->out || (two_inputs && !call->second)) return SOFTJAC_NULL_POINTER;
-    if ((call->rows > 1 || square) && magnitude(call->ld_out) < call->n) return SOFTJAC_BAD_STRIDE;
-    size_t elements, most = PTRDIFF_MAX / (wide ? 8 : 4);
+    if (!call->first || (!one_input && !call->second) || (!entropy && !call->out))
+        return SOFTJAC_NULL_POINTER;
+    if ((call->rows > 1 || square) && call->out && magnitude(call->ld_out) < call->n)
+        return SOFTJAC_BAD_STRIDE;
+    size_t elements, most = PTRDIFF_MAX / item;
     if (__builtin_mul_overflow(call->rows, call->n, &elements) || elements > most ||
         (square && (__builtin_mul_overflow(elements, call->n, &elements) || elements > most)))
         return SOFTJAC_TOO_LARGE;
-    unsigned long environment = enter_environment();
-    (wide ? kernels->f64 : kernels->f32)[op](call, 0, call->rows);
-    leave_environment(environment);
-    return SOFTJAC_OK;
+    if (op == SOFTJAC_CROSS_ENTROPY_LABELS && !labels_fit(call)) return SOFTJAC_BAD_LABEL;
+    size_t bytes = call->rows * call->n * item;
+    if (overlaps(call->first, call->ld_first, call, bytes, elements * item) ||
+        overlaps(call->second, call->ld_second, call, bytes, elements * item))
+        return SOFTJAC_OVERLAP;
+    work w = {kernels, call, op, type};
+    size_t units = square ? call->rows * call->n : call->rows;
+    if (elements * item < THREADS_FROM || executor->threads < 2) return run_piece(&w, 0, units);
+    return softjac_parallel(executor, units, run_piece, &w);
 }
 
 int softjac_abi_version(void) { return SOFTJAC_ABI_VERSION; }
@@ -107,44 +157,9 @@ const char *softjac_message(softjac_status status) {
         case SOFTJAC_TOO_LARGE: return "rows * n exceeds the address space";
         case SOFTJAC_UNSUPPORTED_ISA:
             return "SOFTJAC_FORCE_ISA must be portable, avx2 or avx512, and the processor have it";
+        case SOFTJAC_NO_MEMORY: return "no memory for scratch";
+        case SOFTJAC_BAD_LABEL: return "a label is not one of 0 to n - 1";
+        case SOFTJAC_OVERLAP: return "the output overlaps an input without being the same array";
     }
     return "unknown status";
 }
-
-#define ONE_INPUT(op, kernel, in, out, type, real, suffix, wide)                                   \
-    softjac_status softjac_##op##_##suffix(const type *in, type *out, size_t rows, size_t n) {     \
-        ptrdiff_t ld = (ptrdiff_t)n;                                                               \
-        return run(kernel, wide, &(softjac_call){in, NULL, out, ld, 0, ld, rows, n, 1.0});         \
-    }                                                                                              \
-    softjac_status softjac_##op##_strided_##suffix(const type *in, ptrdiff_t ld##in, type *out,    \
-                                                   ptrdiff_t ld##out, size_t rows, size_t n,       \
-                                                   real scale) {                                   \
-        return run(kernel, wide,                                                                   \
-                   &(softjac_call){in, NULL, out, ld##in, 0, ld##out, rows, n, scale});            \
-    }
-
-#define TWO_INPUTS(op, kernel, in, with, out, type, real, suffix, wide)                            \
-    softjac_status softjac_##op##_##suffix(const type *in, const type *with, type *out,            \
-                                           size_t rows, size_t n) {                                \
-        ptrdiff_t ld = (ptrdiff_t)n;                                                               \
-        return run(kernel, wide, &(softjac_call){in, with, out, ld, ld, ld, rows, n, 1.0});        \
-    }                                                                                              \
-    softjac_status softjac_##op##_strided_##suffix(                                                \
-        const type *in, ptrdiff_t ld##in, const type *with, ptrdiff_t ld##with, type *out,         \
-        ptrdiff_t ld##out, size_t rows, size_t n, real scale) {                                    \
-        return run(kernel, wide,                                                                   \
-                   &(softjac_call){in, with, out, ld##in, ld##with, ld##out, rows, n, scale});     \
-    }
-
-#define ALL_OPS(type, real, suffix, wide)                                                          \
-    ONE_INPUT(softmax, SOFTJAC_SOFTMAX, x, y, type, real, suffix, wide)                            \
-    ONE_INPUT(log_softmax, SOFTJAC_LOG_SOFTMAX, x, y, type, real, suffix, wide)                    \
-    ONE_INPUT(softmax_jacobian, SOFTJAC_JACOBIAN, y, jac, type, real, suffix, wide)                \
-    ONE_INPUT(log_softmax_jacobian, SOFTJAC_LOG_JACOBIAN, y, jac, type, real, suffix, wide)        \
-    TWO_INPUTS(softmax_vjp, SOFTJAC_PRODUCT, y, dy, dx, type, real, suffix, wide)                  \
-    TWO_INPUTS(softmax_jvp, SOFTJAC_PRODUCT, y, x_dot, y_dot, type, real, suffix, wide)            \
-    TWO_INPUTS(log_softmax_vjp, SOFTJAC_LOG_VJP, y, dy, dx, type, real, suffix, wide)              \
-    TWO_INPUTS(log_softmax_jvp, SOFTJAC_LOG_JVP, y, x_dot, y_dot, type, real, suffix, wide)
-
-ALL_OPS(float, float, f32, false)
-ALL_OPS(double, double, f64, true)

@@ -19,7 +19,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 class KernelsHook(BuildHookInterface[Any]):
     """Runs `make lib` and names the platform, not the Python, that the wheel is for."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    # The interface passes a version that says only whether the wheel is an editable one.
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
         """Build the library for a wheel, editable or not; a source distribution needs none."""
         if self.target_name != "wheel":
             return

@@ -1,4 +1,5 @@
-/* What the parts of the library share: one call, one table of row kernels for each ISA. */
+/* What the parts of the library share: one call, one table of kernels for each ISA, and how a call
+   is cut into pieces for threads. */
 #ifndef SOFTJAC_KERNELS_H
 #define SOFTJAC_KERNELS_H
 
@@ -6,34 +7,46 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Rows of one call. Inputs and the output are addressed by row strides in elements. */
+#include "softjac.h"
+
+/* One call. Inputs and the output are addressed by row strides in elements. */
 typedef struct {
     const void *first;  /* x or y */
-    const void *second; /* dy, x_dot; NULL for one-input ops */
-    void *out;
+    const void *second; /* dy, x_dot, target or labels; NULL for one-input ops */
+    void *out;          /* for the cross-entropies dx, which may be NULL */
     ptrdiff_t ld_first, ld_second, ld_out;
     size_t rows, n;
     double scale;
+    void *loss; /* of the cross-entropies, dense; may be NULL */
 } softjac_call;
 
-/* Computes rows [begin, end) of a call. */
-typedef void softjac_row_kernel(const softjac_call *call, size_t begin, size_t end);
-
-enum softjac_op {
+typedef enum {
     SOFTJAC_SOFTMAX,
     SOFTJAC_LOG_SOFTMAX,
-    SOFTJAC_PRODUCT, /* y * (dy - sum(y * dy)): VJP and JVP of softmax, J being symmetric */
+    SOFTJAC_PRODUCT, /* VJP and JVP of softmax: its Jacobian is symmetric */
     SOFTJAC_LOG_VJP,
     SOFTJAC_LOG_JVP,
     SOFTJAC_JACOBIAN,
     SOFTJAC_LOG_JACOBIAN,
-    SOFTJAC_OPS
-};
+    SOFTJAC_CROSS_ENTROPY,
+    SOFTJAC_CROSS_ENTROPY_LABELS,
+    SOFTJAC_OPS,              /* what is above has a kernel of its own, what follows is composed */
+    SOFTJAC_PRODUCT_FROM_LOGITS = SOFTJAC_OPS
+} softjac_op;
+
+typedef enum { SOFTJAC_F32, SOFTJAC_F64, SOFTJAC_BF16, SOFTJAC_F16 } softjac_type;
+
+/* Computes the units [begin, end) of a call: rows, or for the Jacobians their rows * n lines. */
+typedef void softjac_kernel(const softjac_call *call, size_t begin, size_t end);
 
 typedef struct {
     const char *name;
-    softjac_row_kernel *f32[SOFTJAC_OPS];
-    softjac_row_kernel *f64[SOFTJAC_OPS];
+    softjac_kernel *f32[SOFTJAC_OPS];
+    softjac_kernel *f64[SOFTJAC_OPS];
+    void (*widen_bf16)(const uint16_t *from, float *to, size_t count);
+    void (*widen_f16)(const uint16_t *from, float *to, size_t count);
+    void (*narrow_bf16)(const float *from, uint16_t *to, size_t count);
+    void (*narrow_f16)(const float *from, uint16_t *to, size_t count);
 } softjac_table;
 
 extern const softjac_table softjac_table_portable;
@@ -42,5 +55,30 @@ extern const softjac_table softjac_table_portable;
 extern const softjac_table softjac_table_avx2;
 extern const softjac_table softjac_table_avx512;
 #endif
+
+/* Ops made of kernels, and 16-bit storage, over scratch memory of one batch of rows. */
+softjac_status softjac_compose(const softjac_table *kernels, softjac_op op, softjac_type type,
+                               const softjac_call *call, size_t begin, size_t end);
+
+/* Where helpers come from: `submit` has `work(argument)` run on some other thread, later or never,
+   or returns false. */
+typedef struct {
+    bool (*submit)(void *context, void (*work)(void *), void *argument);
+    void *context;
+    int threads; /* the most that may work on a call, its own included */
+} softjac_executor;
+
+/* Runs piece(context, begin, end) over [0, units) in pieces, on this thread and on the executor's.
+   Returns the first status that is not SOFTJAC_OK. */
+softjac_status softjac_parallel(const softjac_executor *executor, size_t units,
+                                softjac_status (*piece)(void *context, size_t begin, size_t end),
+                                void *context);
+
+/* The library's own threads, as many as softjac_set_threads allows. */
+softjac_executor softjac_own_threads(void);
+
+/* Checks a call and runs it. */
+softjac_status softjac_execute(softjac_op op, softjac_type type, const softjac_call *call,
+                               const softjac_executor *executor);
 
 #endif

@@ -35,8 +35,9 @@ typedef struct {
 typedef struct {
     const REAL *first, *second;
     REAL *out;
-    REAL scale;
-    REAL shift;  /* the maximum of the logits, or the centre of the cotangent */
+    REAL scale;  /* of the logits in forward ops, of the result in derivatives */
+    REAL factor; /* of the result in the cross-entropies, which need both */
+    REAL shift;   /* the maximum of the logits, or the centre of the cotangent */
     REAL result; /* what the sum came to: 1 / sum, log(sum), or sum of y (dy - centre) */
 } V(row);
 
@@ -138,6 +139,7 @@ static void V(fill_nan)(REAL *out, size_t n) {
 #include "kernels_forward.inc.h"
 #include "kernels_derivative.inc.h"
 #include "kernels_jacobian.inc.h"
+#include "kernels_cross_entropy.inc.h"
 
 #undef PASTE2
 #undef PASTE

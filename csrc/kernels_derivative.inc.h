@@ -45,6 +45,13 @@ static ALWAYS_INLINE void V(log_dot_step)(const V(row) *row, size_t at, size_t c
     V(add_products)(lanes, product);
 }
 
+static V(row) V(row_of)(const softjac_call *call, size_t r) {
+    return (V(row)){.first = ROW_POINTER(const REAL, call->first, call->ld_first, r),
+                    .second = ROW_POINTER(const REAL, call->second, call->ld_second, r),
+                    .out = ROW_POINTER(REAL, call->out, call->ld_out, r),
+                    .scale = (REAL)call->scale};
+}
+
 /* Chooses the centre and sums; false where the sum is not finite. */
 static ALWAYS_INLINE bool V(centre)(V(row) *row, size_t n, V(step) *step) {
     for (int pass = 0;; pass++) {
@@ -87,9 +94,7 @@ static void V(product_nonfinite)(const V(row) *row, size_t n, bool log) {
 
 static void V(product)(const softjac_call *call, size_t begin, size_t end) {
     for (size_t r = begin; r < end; r++) {
-        V(row) row = {ROW_POINTER(const REAL, call->first, call->ld_first, r),
-                      ROW_POINTER(const REAL, call->second, call->ld_second, r),
-                      ROW_POINTER(REAL, call->out, call->ld_out, r), (REAL)call->scale, 0, 0};
+        V(row) row = V(row_of)(call, r);
         if (V(centre)(&row, call->n, V(dot_step)))
             V(each)(&row, call->n, V(product_step));
         else
@@ -99,9 +104,7 @@ static void V(product)(const softjac_call *call, size_t begin, size_t end) {
 
 static void V(log_jvp)(const softjac_call *call, size_t begin, size_t end) {
     for (size_t r = begin; r < end; r++) {
-        V(row) row = {ROW_POINTER(const REAL, call->first, call->ld_first, r),
-                      ROW_POINTER(const REAL, call->second, call->ld_second, r),
-                      ROW_POINTER(REAL, call->out, call->ld_out, r), (REAL)call->scale, 0, 0};
+        V(row) row = V(row_of)(call, r);
         if (V(centre)(&row, call->n, V(log_dot_step)))
             V(each)(&row, call->n, V(log_jvp_step));
         else
@@ -128,6 +131,14 @@ static ALWAYS_INLINE void V(log_vjp_step)(const V(row) *row, size_t at, size_t c
     }
 }
 
+/* The sum of a row without its element k. */
+static double V(sum_without)(const REAL *a, size_t n, size_t k) {
+    V(row) part = {.second = a};
+    double sum = V(reduce)(&part, k, V(sum_step)).sum;
+    part.second = a + k + 1;
+    return sum + V(reduce)(&part, n - k - 1, V(sum_step)).sum;
+}
+
 static size_t V(position)(const REAL *a, size_t n, REAL value) {
     size_t i = 0;
     while (i < n && a[i] != value) i++;
@@ -144,10 +155,7 @@ static void V(log_vjp_row)(V(row) *row, size_t n) {
     REAL dx_k = 0;
     if (k < n) {
         REAL dy_k = row->second[k];
-        V(row) part = *row;
-        double others = V(reduce)(&part, k, V(sum_step)).sum;
-        part.second += k + 1;
-        others += V(reduce)(&part, n - k - 1, V(sum_step)).sum;
+        double others = V(sum_without)(row->second, n, k);
         total = others + dy_k;
         double rest = one_minus_exp(top);
         dx_k = (REAL)(rest * dy_k - (1 - rest) * others) * row->scale;
@@ -162,9 +170,7 @@ static void V(log_vjp_row)(V(row) *row, size_t n) {
 
 static void V(log_vjp)(const softjac_call *call, size_t begin, size_t end) {
     for (size_t r = begin; r < end; r++) {
-        V(row) row = {ROW_POINTER(const REAL, call->first, call->ld_first, r),
-                      ROW_POINTER(const REAL, call->second, call->ld_second, r),
-                      ROW_POINTER(REAL, call->out, call->ld_out, r), (REAL)call->scale, 0, 0};
+        V(row) row = V(row_of)(call, r);
         V(log_vjp_row)(&row, call->n);
     }
 }

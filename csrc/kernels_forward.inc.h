@@ -54,7 +54,7 @@ static ALWAYS_INLINE void V(log_step)(const V(row) *row, size_t at, size_t count
 }
 
 static void V(softmax_row)(const REAL *x, REAL *y, size_t n, REAL scale) {
-    V(row) row = {x, NULL, y, scale, V(row_max)(x, n, scale), 0};
+    V(row) row = {.first = x, .out = y, .scale = scale, .shift = V(row_max)(x, n, scale)};
     double sum = V(reduce)(&row, n, V(exp_step)).sum;
     if (isnan(sum)) {
         V(fill_nan)(y, n);
@@ -64,17 +64,30 @@ static void V(softmax_row)(const REAL *x, REAL *y, size_t n, REAL scale) {
     V(each)(&row, n, V(multiply_step));
 }
 
+/* What the exponentials of a row came to. */
+typedef struct {
+    double total, rest; /* the sum, 1 and more; and without the 1 of the largest */
+} V(normaliser);
+
+/* From the sum of the shifted exponentials. Where one class dominates, total - 1 has lost what the
+   logarithm and 1 - y need: add up the others alone. */
+static V(normaliser) V(normalise)(const V(row) *row, size_t n, double sum) {
+    V(normaliser) found = {sum / V(shift_factor), 0};
+    found.rest = found.total - 1.0;
+    if (found.total < 1.5)
+        found.rest = V(reduce)(row, n, V(exp_rest_step)).sum / V(shift_factor);
+    return found;
+}
+
 static void V(log_softmax_row)(const REAL *x, REAL *y, size_t n, REAL scale) {
-    V(row) row = {x, NULL, y, scale, V(row_max)(x, n, scale), 0};
-    double total = V(reduce)(&row, n, V(exp_sum_step)).sum / V(shift_factor);
-    if (isnan(total)) {
+    V(row) row = {.first = x, .out = y, .scale = scale, .shift = V(row_max)(x, n, scale)};
+    double sum = V(reduce)(&row, n, V(exp_sum_step)).sum;
+    if (isnan(sum)) {
         V(fill_nan)(y, n);
         return;
     }
-    /* Where one class dominates, total - 1 has lost what log1p needs: add up the others alone. */
-    double rest = total - 1.0;
-    if (total < 1.5) rest = V(reduce)(&row, n, V(exp_rest_step)).sum / V(shift_factor);
-    row.result = (REAL)log1p_scalar(rest, total);
+    V(normaliser) norm = V(normalise)(&row, n, sum);
+    row.result = (REAL)log1p_scalar(norm.rest, norm.total);
     V(each)(&row, n, V(log_step));
 }
 

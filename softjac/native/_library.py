@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from softjac._errors import LibraryMissingError, SoftjacError
+from softjac._errors import ArgumentError, LibraryMissingError, SoftjacError
 
-__all__ = ["ABI_VERSION", "isa", "load", "path"]
+__all__ = ["ABI_VERSION", "check", "isa", "load", "path", "set_threads"]
 
 ABI_VERSION = 1
 
@@ -32,8 +34,7 @@ def load() -> tuple[Any, Any]:
             has no kernels for the instruction set that SOFTJAC_FORCE_ISA names.
     """
     try:
-        from softjac.native._abi import ffi
-
+        ffi = importlib.import_module("softjac.native._abi").ffi
         lib = ffi.dlopen(str(path()))
     except (ImportError, OSError) as error:
         raise LibraryMissingError(
@@ -48,7 +49,15 @@ def load() -> tuple[Any, Any]:
     if lib.softjac_isa() == ffi.NULL:
         status = lib.softjac_softmax_f32(ffi.NULL, ffi.NULL, 0, 0)
         raise LibraryMissingError(message(ffi, lib, status))
+    lib.softjac_set_threads(available_threads())
     return ffi, lib
+
+
+def available_threads() -> int:
+    """The processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def message(ffi: Any, lib: Any, status: int) -> str:
@@ -68,3 +77,20 @@ def isa() -> str:
     ffi, lib = load()
     name: bytes = ffi.string(lib.softjac_isa())
     return name.decode()
+
+
+def set_threads(count: int) -> None:
+    """Let a call use at most `count` threads where that pays: NumPy arrays and jit alike.
+
+    The result has the same bits for any count. The default is the processors this process may run
+    on.
+
+    Args:
+        count: the most threads, the caller's included; 1 or more.
+
+    Raises:
+        ArgumentError: count is less than 1.
+    """
+    if count < 1:
+        raise ArgumentError(f"count: expected 1 or more threads, got {count}")
+    load()[1].softjac_set_threads(count)

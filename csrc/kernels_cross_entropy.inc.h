@@ -1,0 +1,107 @@
+/* Softmax cross-entropy of the logits c x with a target: the loss -sum_i t_i log y_i and its
+   derivative c (y_i sum_j t_j - t_i), in one go. With integer labels t is 1 at the label. */
+
+/* The sum of t_i (log(sum) - d_i); a target of 0 counts nothing, also where the logit is -inf. */
+static ALWAYS_INLINE void V(loss_step)(const V(row) *row, size_t at, size_t count,
+                                       V(lanes) *lanes) {
+    EACH_VECTOR {
+        V(vec) target = V(load_part)(row->second + at, k, count, 0);
+        V(vec) surprise = V(sub)(V(set)(row->result), V(distance)(row, at, k, count));
+        V(vec) term = V(zero_at_zero)(V(mul)(target, surprise), target);
+        lanes->sum[k] = V(add)(lanes->sum[k], term);
+    }
+}
+
+/* out = c (y_i sum t - t_i), with sum t over the sum of exponentials in `result`. */
+static ALWAYS_INLINE void V(entropy_step)(const V(row) *row, size_t at, size_t count,
+                                          V(lanes) *unused) {
+    (void)unused;
+    EACH_VECTOR {
+        V(vec) target = V(load_part)(row->second + at, k, count, 0);
+        V(vec) y = V(exp_shifted)(V(distance)(row, at, k, count));
+        V(vec) dx = V(sub)(V(mul)(y, V(set)(row->result)), target);
+        V(store_part)(row->out + at, V(mul)(dx, V(set)(row->factor)), k, count);
+    }
+}
+
+/* out = y, with the reciprocal sum of exponentials in `result`. */
+static ALWAYS_INLINE void V(probability_step)(const V(row) *row, size_t at, size_t count,
+                                              V(lanes) *unused) {
+    (void)unused;
+    EACH_VECTOR {
+        V(vec) y = V(exp_shifted)(V(distance)(row, at, k, count));
+        V(store_part)(row->out + at, V(mul)(y, V(set)(row->result)), k, count);
+    }
+}
+
+static void V(cross_entropy_row)(V(row) *row, REAL *loss, size_t n) {
+    row->shift = V(row_max)(row->first, n, row->scale);
+    double sum = V(reduce)(row, n, V(exp_sum_step)).sum;
+    V(normaliser) norm = V(normalise)(row, n, sum);
+    row->result = (REAL)log1p_scalar(norm.rest, norm.total);
+    double value = V(reduce)(row, n, V(loss_step)).sum;
+    if (loss) *loss = isnan(value) || isnan(sum) ? (REAL)NAN : (REAL)value;
+    if (!row->out) return;
+    double mass = V(reduce)(row, n, V(sum_step)).sum;
+    if (isnan(sum) || !isfinite(mass)) {
+        V(fill_nan)(row->out, n);
+        return;
+    }
+    /* The dominant class: y_k sum t - t_k = (sum of the other targets) - (1 - y_k) sum t. */
+    size_t k = n;
+    REAL dx_k = 0;
+    if (norm.total < 1.5) {
+        for (k = 0; row->first[k] * row->scale != row->shift;) k++;
+        double others = V(sum_without)(row->second, n, k);
+        dx_k = (REAL)((others - norm.rest / norm.total * mass) * row->factor);
+    }
+    row->result = (REAL)(mass / sum);
+    V(each)(row, n, V(entropy_step));
+    if (k < n) row->out[k] = dx_k;
+}
+
+static void V(cross_entropy)(const softjac_call *call, size_t begin, size_t end) {
+    REAL *loss = call->loss;
+    for (size_t r = begin; r < end; r++) {
+        REAL scale = (REAL)call->scale;
+        V(row) row = {.scale = scale, .factor = scale};
+        row.first = ROW_POINTER(const REAL, call->first, call->ld_first, r);
+        row.second = ROW_POINTER(const REAL, call->second, call->ld_second, r);
+        if (call->out) row.out = ROW_POINTER(REAL, call->out, call->ld_out, r);
+        V(cross_entropy_row)(&row, loss ? loss + r : NULL, call->n);
+    }
+}
+
+static void V(labels_row)(V(row) *row, size_t label, REAL *loss, size_t n) {
+    row->shift = V(row_max)(row->first, n, row->scale);
+    REAL distance = row->first[label] * row->scale - row->shift;
+    double sum = V(reduce)(row, n, V(exp_sum_step)).sum;
+    if (isnan(sum)) {
+        if (loss) *loss = (REAL)NAN;
+        if (row->out) V(fill_nan)(row->out, n);
+        return;
+    }
+    V(normaliser) norm = V(normalise)(row, n, sum);
+    if (loss) *loss = (REAL)log1p_scalar(norm.rest, norm.total) - distance;
+    if (!row->out) return;
+    row->result = (REAL)(1.0 / sum);
+    V(each)(row, n, V(probability_step));
+    REAL y = row->out[label];
+    bool dominant = distance == 0 && norm.total < 1.5;
+    REAL dx = dominant ? (REAL)-(norm.rest / norm.total) : y - 1;
+    row->out[label] = dx;
+    if (row->factor != 1)
+        for (size_t i = 0; i < n; i++) row->out[i] *= row->factor;
+}
+
+static void V(cross_entropy_labels)(const softjac_call *call, size_t begin, size_t end) {
+    const int64_t *labels = call->second;
+    REAL *loss = call->loss;
+    for (size_t r = begin; r < end; r++) {
+        REAL scale = (REAL)call->scale;
+        V(row) row = {.scale = scale, .factor = scale};
+        row.first = ROW_POINTER(const REAL, call->first, call->ld_first, r);
+        if (call->out) row.out = ROW_POINTER(REAL, call->out, call->ld_out, r);
+        V(labels_row)(&row, (size_t)labels[r], loss ? loss + r : NULL, call->n);
+    }
+}

@@ -1,0 +1,165 @@
+/* One call on several threads: pieces are handed out by a counter, so that nobody waits for work
+   that has not begun. Nobody spins: a waiting thread sleeps. */
+#define _POSIX_C_SOURCE 200809L
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "kernels.h"
+
+/* --- a job: lives until the caller and every helper, early or late, have let go of it --- */
+
+typedef struct {
+    softjac_status (*piece)(void *context, size_t begin, size_t end);
+    void *context;
+    size_t units, step;
+    atomic_size_t next;
+    atomic_int references, status;
+    pthread_mutex_t lock;
+    pthread_cond_t idle;
+    int working; /* helpers at work; with `closed` under the lock */
+    bool closed;
+} job;
+
+static void work_on(job *j) {
+    for (;;) {
+        size_t begin = atomic_fetch_add_explicit(&j->next, j->step, memory_order_relaxed);
+        if (begin >= j->units) return;
+        size_t end = j->units - begin < j->step ? j->units : begin + j->step;
+        softjac_status status = j->piece(j->context, begin, end);
+        if (status != SOFTJAC_OK) atomic_store(&j->status, (int)status);
+    }
+}
+
+static void let_go(job *j) {
+    if (atomic_fetch_sub(&j->references, 1) != 1) return;
+    pthread_mutex_destroy(&j->lock);
+    pthread_cond_destroy(&j->idle);
+    free(j);
+}
+
+static void help(void *argument) {
+    job *j = argument;
+    pthread_mutex_lock(&j->lock);
+    bool late = j->closed;
+    j->working += !late;
+    pthread_mutex_unlock(&j->lock);
+    if (!late) {
+        work_on(j);
+        pthread_mutex_lock(&j->lock);
+        if (--j->working == 0) pthread_cond_signal(&j->idle);
+        pthread_mutex_unlock(&j->lock);
+    }
+    let_go(j);
+}
+
+softjac_status softjac_parallel(const softjac_executor *executor, size_t units,
+                                softjac_status (*piece)(void *, size_t, size_t), void *context) {
+    size_t threads = executor && executor->threads > 1 ? (size_t)executor->threads : 1;
+    if (threads > units) threads = units;
+    job *j = threads > 1 ? malloc(sizeof *j) : NULL;
+    if (!j) return piece(context, 0, units);
+    /* Pieces enough to even out unequal threads, few enough to stay cheap. */
+    size_t step = units / (threads * 8);
+    *j = (job){.piece = piece, .context = context, .units = units, .step = step ? step : 1};
+    atomic_init(&j->references, (int)threads);
+    pthread_mutex_init(&j->lock, NULL);
+    pthread_cond_init(&j->idle, NULL);
+    for (size_t helper = 1; helper < threads; helper++)
+        if (!executor->submit(executor->context, help, j)) let_go(j);
+    work_on(j);
+    pthread_mutex_lock(&j->lock);
+    j->closed = true;
+    while (j->working) pthread_cond_wait(&j->idle, &j->lock);
+    pthread_mutex_unlock(&j->lock);
+    softjac_status status = (softjac_status)atomic_load(&j->status);
+    let_go(j);
+    return status;
+}
+
+/* --- the library's own helpers: started when first needed, asleep on a queue --- */
+
+enum { MOST_THREADS = 256 };
+
+typedef struct {
+    void (*work)(void *);
+    void *argument;
+} request;
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    request queue[MOST_THREADS];
+    int waiting, sleeping, helpers;
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER};
+
+static atomic_int most_threads = 1;
+
+static void *helper_main(void *unused) {
+    (void)unused;
+    pthread_mutex_lock(&pool.lock);
+    for (;;) {
+        while (!pool.waiting) {
+            pool.sleeping++;
+            pthread_cond_wait(&pool.filled, &pool.lock);
+            pool.sleeping--;
+        }
+        request next = pool.queue[--pool.waiting];
+        pthread_mutex_unlock(&pool.lock);
+        next.work(next.argument);
+        pthread_mutex_lock(&pool.lock);
+    }
+    return NULL;
+}
+
+/* A forked child has none of the threads: it begins with an empty pool. */
+static void before_fork(void) { pthread_mutex_lock(&pool.lock); }
+static void after_fork_in_parent(void) { pthread_mutex_unlock(&pool.lock); }
+static void after_fork_in_child(void) {
+    pool.waiting = pool.sleeping = pool.helpers = 0;
+    pthread_mutex_init(&pool.lock, NULL);
+    pthread_cond_init(&pool.filled, NULL);
+}
+
+static void register_fork_handlers(void) {
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* One more helper, deaf to signals; with the pool locked. */
+static bool start_helper(void) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    bool started = pthread_create(&thread, NULL, helper_main, NULL) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (started) pthread_detach(thread);
+    pool.helpers += started;
+    return started;
+}
+
+static bool submit_to_pool(void *unused, void (*work)(void *), void *argument) {
+    (void)unused;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_fork_handlers);
+    pthread_mutex_lock(&pool.lock);
+    bool most = pool.helpers >= atomic_load(&most_threads) - 1;
+    bool served = pool.sleeping > pool.waiting || most || start_helper();
+    bool accepted = pool.waiting < MOST_THREADS && (served || pool.helpers > 0);
+    if (accepted) {
+        pool.queue[pool.waiting++] = (request){work, argument};
+        pthread_cond_signal(&pool.filled);
+    }
+    pthread_mutex_unlock(&pool.lock);
+    return accepted;
+}
+
+softjac_executor softjac_own_threads(void) {
+    return (softjac_executor){submit_to_pool, NULL, atomic_load(&most_threads)};
+}
+
+void softjac_set_threads(int threads) {
+    atomic_store(&most_threads, threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : threads);
+}
