@@ -87,6 +87,10 @@ C_SOURCES = $(wildcard csrc/*.c csrc/*.h)
 docs: $(VENV)/.with-docs ## the documentation, in build/site
 	$(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
 
+.PHONY: docs-outputs
+docs-outputs: $(VENV)/.with-test lib ## run the commands in the documentation, write what they print
+	$(BIN)/python tests/test_docs.py
+
 .PHONY: wheel
 wheel: $(BIN)/python ## sdist and wheel, in dist
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build

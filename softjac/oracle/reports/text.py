@@ -205,8 +205,7 @@ def verdict_lines(report: Report) -> Iterator[Line]:
     if report.verdict == "error":
         yield STYLES["error"], f"ERROR  {report.error}"
         return
-    effort = f"{plural(report.calls, 'call')}, {plural(report.rows, 'row')}, {report.seconds:.1f} s"
-    yield STYLES[report.verdict], f"{report.verdict.upper()}  {title(report)}  ({effort})"
+    yield STYLES[report.verdict], f"{report.verdict.upper()}  {title(report)}"
     for diagnosis in report.diagnoses:
         yield from diagnosis_lines(diagnosis)
     if report.verdict != "verified":
@@ -222,6 +221,8 @@ def verdict_lines(report: Report) -> Iterator[Line]:
         )
     for limit in report.limits:
         yield from folded("limit", limit, "dim")
+    effort = f"{plural(report.calls, 'call')}, {plural(report.rows, 'row')}, {report.seconds:.1f} s"
+    yield from folded("tried", effort, "dim")
 
 
 def lines(report: Report, options: str | None = None) -> Iterator[Line]:
@@ -236,17 +237,33 @@ def lines(report: Report, options: str | None = None) -> Iterator[Line]:
         (style, line): styles are names of rich's; plain text drops them.
     """
     yield from verdict_lines(report)
-    rest = command(report) if options is None else options
-    for found in report.counterexamples[:1]:
+    if report.counterexamples:
+        first, *others = report.counterexamples
         yield "", ""
-        yield from folded("", f"counterexample of {counterexample_title(found)}", "bold")
-        yield from counterexample_lines(found, report.dtype)
-        if found.replay:
-            yield "cyan", f"  softjac replay {shlex.quote(found.replay)} {rest}"
-    for found in report.counterexamples[1:]:
+        yield from folded("", f"counterexample of {counterexample_title(first)}", "bold")
+        yield from counterexample_lines(first, report.dtype)
+        if first.replay:
+            rest = command(report) if options is None else options
+            yield "cyan", f"  softjac replay {shlex.quote(first.replay)} {rest}"
+        yield from further_lines(first, others)
+
+
+def further_lines(first: Counterexample, others: list[Counterexample]) -> Iterator[Line]:
+    """The counterexamples of other checks, in a line each."""
+    same = [other.check for other in others if alike(first, other)]
+    if same:
+        yield "dim", f"  the same fails {', '.join(dict.fromkeys(same))}"
+    for found in (other for other in others if not alike(first, other)):
         yield from folded("", f"also {counterexample_title(found)}", "dim")
         if found.replay:
             yield "dim", f"       replay {shlex.quote(found.replay)}"
+
+
+def alike(one: Counterexample, other: Counterexample) -> bool:
+    """Whether two checks failed on one and the same case."""
+    return (one.n, one.rows, one.index, one.detail) == (
+        other.n, other.rows, other.index, other.detail
+    )  # fmt: skip
 
 
 def diagnosis_page(identifier: str, entry: Entry) -> Iterator[str]:
