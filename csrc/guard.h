@@ -78,8 +78,9 @@ enum { /* softjac_guard_result.status */
 };
 
 enum { /* softjac_guard_result.hint */
-       SOFTJAC_GUARD_PROTECTION = 1, /* no page fault: a misaligned vector access, or a wild address */
-       SOFTJAC_GUARD_STACK = 2       /* the stack is used up */
+       SOFTJAC_GUARD_PROTECTION =
+           1,                  /* no page fault: a misaligned vector access, or a wild address */
+       SOFTJAC_GUARD_STACK = 2 /* the stack is used up */
 };
 
 enum { /* softjac_guard_result.environment */
@@ -92,14 +93,15 @@ enum { /* softjac_guard_result.environment */
        SOFTJAC_GUARD_DIRECTION = 1 << 6,
        SOFTJAC_GUARD_MASK = 1 << 7,
        SOFTJAC_GUARD_DESCRIPTOR = 1 << 8,
-       SOFTJAC_GUARD_HANDLER = 1 << 16 /* shifted by the signal's place in the watched ones */
+       SOFTJAC_GUARD_HANDLER = 1 << 16 /* shifted by the signal's place among the watched ones */
 };
 
 typedef struct {
     int64_t status;
     int64_t returned;
     int64_t signal, access; /* access: 0 unknown, 1 read, 2 write */
-    int64_t array, offset;  /* of the fault: the nearest array or -1; see softjac.oracle.call.Fault */
+    int64_t array,
+        offset; /* of the fault: the nearest array or -1; see softjac.oracle.call.Fault */
     int64_t hint;
     int64_t changed;     /* bit a: input a was written */
     int64_t environment; /* what the call left changed */
@@ -112,7 +114,8 @@ typedef struct {
 /* What the parent watches while calls run. */
 typedef struct {
     int64_t ticks; /* grows with every call that ends */
-    int64_t signal, access, array, offset, hint; /* a fault outside any call, before the process died */
+    int64_t signal, access, array, offset,
+        hint; /* a fault outside any call, before the process died */
 } softjac_guard_progress;
 
 typedef struct softjac_guard softjac_guard;
@@ -123,11 +126,8 @@ SOFTJAC_GUARD_API int64_t softjac_guard_version(void);
 /* The most integers and pointers that can be passed on this platform; 0: it is not covered. */
 SOFTJAC_GUARD_API int64_t softjac_guard_arguments(void);
 
-/* The signals whose handlers are watched, by place; 0 past the last. */
-SOFTJAC_GUARD_API int64_t softjac_guard_watched(int64_t place);
-
-/* The control bits of the floating-point environment of this thread, in a fixed form:
- * the bits of softjac_guard_result.environment that differ from the default. */
+/* What of this thread's floating-point environment is not the default, as bits of
+ * softjac_guard_result.environment. */
 SOFTJAC_GUARD_API int64_t softjac_guard_environment(void);
 
 /* Makes regions for `threads` sets of arrays out of a file's memory. NULL: see errno. */
@@ -144,8 +144,8 @@ SOFTJAC_GUARD_API int64_t softjac_guard_run(softjac_guard *guard, const softjac_
  * threads could not be started, and the process is of no use any more. */
 SOFTJAC_GUARD_API int64_t softjac_guard_run_threads(softjac_guard *guard,
                                                     const softjac_guard_call *calls,
-                                                    softjac_guard_result *results,
-                                                    int64_t parties, int64_t rounds,
+                                                    softjac_guard_result *results, int64_t parties,
+                                                    int64_t rounds,
                                                     softjac_guard_progress *progress,
                                                     const char *inputs, char *outputs);
 

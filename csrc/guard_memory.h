@@ -1,4 +1,5 @@
-/* Where guard.c puts the arrays of a call: regions, windows, canaries. Included by guard.c alone. */
+/* Where guard.c puts the arrays of a call: regions, windows, canaries. Included by guard.c alone.
+ */
 #ifndef SOFTJAC_GUARD_MEMORY_H
 #define SOFTJAC_GUARD_MEMORY_H
 
@@ -17,9 +18,9 @@
 #    define MAP_ANONYMOUS MAP_ANON
 #endif
 
-/* What lies around array `a`: huge as a number in every dtype, so that a lane that leaks in shows in
- * the result; of a sign that goes with the poison; and another byte around each array, so that what
- * is copied from outside one array to outside another shows, too. */
+/* What lies around array `a`: huge as a number in every dtype, so that a lane that leaks in shows
+ * in the result; of a sign that goes with the poison; and another byte around each array, so that
+ * what is copied from outside one array to outside another shows, too. */
 static unsigned char canary(const softjac_guard_call *call, int64_t a) {
     return (unsigned char)((call->poison ? 0xfb : 0x7b) - a);
 }
@@ -57,8 +58,8 @@ static char *map_regions(struct region *regions, int64_t count, int64_t size, in
         off_t at = (off_t)(size * (first + i));
         regions[i].memory = mmap(base + size * (2 * i + 1), (size_t)size, PROT_NONE,
                                  MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file, at);
-        regions[i].mirror = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE,
-                                 MAP_SHARED | MAP_NORESERVE, file, at);
+        regions[i].mirror =
+            mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, at);
         if (regions[i].memory == MAP_FAILED || regions[i].mirror == MAP_FAILED)
             return NULL;
     }
@@ -80,7 +81,9 @@ static void open_window(struct region *region, int64_t size, int start, int64_t 
     window->bytes = bytes, window->protection = protection;
 }
 
-static int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
+static int64_t round_up(int64_t value, int64_t step) {
+    return (value + step - 1) / step * step;
+}
 
 /* Finds the place of array `a` and opens its window; false where the region is too small. */
 static int find_place(struct place *place, struct region *region, int64_t size,
@@ -94,15 +97,14 @@ static int find_place(struct place *place, struct region *region, int64_t size,
     place->line = call->n * plan->item;
     place->stride = (call->n + ((plan->strided >> a) & 1 ? call->gap : 0)) * plan->item;
     place->lines = output && plan->matrix ? call->rows * call->n : call->rows;
-    place->extent = place->lines > 0 && place->line > 0
-                        ? (place->lines - 1) * place->stride + place->line
-                        : 0;
+    place->extent =
+        place->lines > 0 && place->line > 0 ? (place->lines - 1) * place->stride + place->line : 0;
     if (place->extent + distance + spare + plan->align + page > size / 2)
         return 0;
     int64_t from = start ? round_up(distance, plan->align)
                          : (size - distance - spare - place->extent) / plan->align * plan->align;
-    int64_t bytes = start ? round_up(from + place->extent + spare, page)
-                          : round_up(size - from, page);
+    int64_t bytes =
+        start ? round_up(from + place->extent + spare, page) : round_up(size - from, page);
     open_window(region, size, start, bytes, PROT_READ | (writable ? PROT_WRITE : 0));
     place->array = region->memory + from, place->mirror = region->mirror + from;
     place->low = start ? region->memory : region->memory + size - bytes;
@@ -112,20 +114,23 @@ static int find_place(struct place *place, struct region *region, int64_t size,
 }
 
 /* Bytes of the window before and after the array. */
-static int64_t slack_before(const struct place *place) { return place->array - place->low; }
+static int64_t slack_before(const struct place *place) {
+    return place->array - place->low;
+}
 static int64_t slack_after(const struct place *place) {
     return place->high - place->array - place->extent;
 }
 /* Bytes between two lines. */
-static int64_t slack_between(const struct place *place) { return place->stride - place->line; }
+static int64_t slack_between(const struct place *place) {
+    return place->stride - place->line;
+}
 
 /* Canaries around the array and between its lines. */
 static void fill_around(const struct place *place, unsigned char byte) {
     memset(place->mirror - slack_before(place), byte, (size_t)slack_before(place));
     memset(place->mirror + place->extent, byte, (size_t)slack_after(place));
     for (int64_t i = 0; slack_between(place) > 0 && i + 1 < place->lines; i++)
-        memset(place->mirror + i * place->stride + place->line, byte,
-               (size_t)slack_between(place));
+        memset(place->mirror + i * place->stride + place->line, byte, (size_t)slack_between(place));
 }
 
 /* One bit pattern in every element; the machine is little-endian. */
@@ -206,8 +211,8 @@ static void check_around(const struct place *place, unsigned char byte,
 /* Bytes from an array to an address outside it, signed as in softjac.oracle.call.Fault; the
  * result is false for an address inside. */
 static int distance_to(const struct place *place, const char *address, int64_t *distance) {
-    *distance = address < place->array ? address - place->array
-                                       : address - (place->array + place->extent);
+    *distance =
+        address < place->array ? address - place->array : address - (place->array + place->extent);
     return address < place->array || address >= place->array + place->extent;
 }
 

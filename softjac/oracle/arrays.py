@@ -60,7 +60,7 @@ class Arrays:
         base, view, _ = self._find(kind, role, values, layout)
         if view.tobytes() != values.tobytes():
             return True
-        view.view(np.uint8 if view.dtype.itemsize == 1 else _bits(view))[...] = _filling(view)
+        view.view(f"u{view.dtype.itemsize}")[...] = _filling(view)
         return bool((np.frombuffer(base, np.uint8) != _AROUND).any())
 
     def _find(
@@ -98,18 +98,17 @@ def to_numpy(result: Any) -> tuple[Array | None, str]:
 
 def shares_memory(one: Any, other: Any) -> bool:
     """Whether two arrays of whatever kind lie in the same memory."""
-    pieces = []
-    for array in (one, other):
-        torch = sys.modules.get("torch")
-        if torch is not None and isinstance(array, torch.Tensor):
-            detached = array.detach().cpu()
-            array = (
-                detached.view(torch.int16) if detached.dtype == torch.bfloat16 else detached
-            ).numpy()
-        if not isinstance(array, np.ndarray):
-            return False
-        pieces.append(array)
-    return np.may_share_memory(*pieces)
+    first, second = _memory(one), _memory(other)
+    return first is not None and second is not None and np.may_share_memory(first, second)
+
+
+def _memory(array: Any) -> Array | None:
+    """A NumPy array on the memory of an array that can be written, if it is one."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(array, torch.Tensor):
+        tensor = array.detach().cpu()
+        return np.asarray(tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor)
+    return array if isinstance(array, np.ndarray) else None
 
 
 @contextlib.contextmanager
@@ -164,11 +163,6 @@ def _tensor(view: Array) -> Any:
     if view.dtype == ml_dtypes.bfloat16:
         return torch.from_numpy(view.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(view)
-
-
-def _bits(view: Array) -> np.dtype[Any]:
-    """The unsigned integer as wide as an element."""
-    return np.dtype(f"u{view.dtype.itemsize}")
 
 
 def _filling(view: Array) -> int:

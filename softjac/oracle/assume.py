@@ -73,11 +73,13 @@ def parse(text: str, names: Iterable[str]) -> Assumption:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise CandidateError(
-            f"--assume {text!r} cannot be parsed ({reason}); expected a condition such as 'n % 8 == 0'"
+            f"--assume {text!r} cannot be parsed ({reason}); "
+            "expected a condition such as 'n % 8 == 0'"
         ) from None
     if not _check(tree, text, known):
         raise CandidateError(
-            f"--assume {text!r} is a number, not a condition; write a comparison such as 'n % 8 == 0'"
+            f"--assume {text!r} is a number, not a condition; "
+            "write a comparison such as 'n % 8 == 0'"
         )
     used = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
     return Assumption(text, used, tree)

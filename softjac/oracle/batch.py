@@ -78,7 +78,7 @@ class Batch:
 
     def ticks(self) -> int:
         """How many calls have ended since the batch was filled."""
-        return self._progress()[0]
+        return int(self._progress()[0])
 
     def stray(self) -> Outcome | None:
         """The fault that ended the child outside any call of ours, in a thread of the candidate."""

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
-import shlex
-import shutil
-import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from softjac._errors import CandidateError
-from softjac.native import _library
 from softjac.oracle import assume as assumptions
 from softjac.oracle import prototype as prototypes
+from softjac.oracle import python_sandbox, signature, targets
 from softjac.oracle.assume import Assumption
-from softjac.oracle.compiler import SOURCE_SUFFIXES, compile_library, preprocess
+from softjac.oracle.claims import Claims, claims
 from softjac.oracle.guard import ITEM_BYTES, NativePlan
 from softjac.oracle.native_sandbox import SymbolMissingError
 from softjac.oracle.op import Op
 from softjac.oracle.ops import OPS
-from softjac.oracle.prototype import Parameter, Prototype
-from softjac.oracle.python_call import Description, PythonPlan, parameters
-from softjac.oracle.python_sandbox import describe
+from softjac.oracle.python_call import PythonPlan
+from softjac.oracle.roles import ARRAY_ROLES, did_you_mean, input_roles
 from softjac.oracle.sandbox import open_sandbox
 
 __all__ = ["CFunction", "Candidate", "load", "open_sandbox"]
-
-_LIBRARY_SUFFIXES = (".so", ".dylib")
-_SUFFIX_OF = {"float32": "f32", "float64": "f64", "bfloat16": "bf16", "float16": "f16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,389 +93,168 @@ def load(
     Args:
         target: `lib.so:symbol`, `file.c:symbol`, `package.module:function`, `file.py:function`,
             `softjac:native`, `softjac:reference`, a CFunction or a Python callable.
-        op: what it claims to compute; the other arguments are the command line's options.
+        op: what it claims to compute.
+        prototype: the C prototype; the parameter names are the roles.
+        header: a file that declares the function, instead of a prototype.
+        roles: the roles of parameters with other names, a mapping or `name=role,...`.
+        autodiff: the target is a differentiable forward function; its derivative is judged.
+        dtype: the storage dtype; by default the prototype's, or float32.
+        assume: preconditions such as `n % 8 == 0`.
+        not_reentrant: it claims one caller at a time.
+        align: bytes to which it wants its arrays aligned.
+        in_place: (output, input) pairs, or `output=input`, that may share an array.
+        accumulates: it adds to its output by contract.
+        nonfinite: whether NaN, +inf and rows of -inf must follow JAX, or are reported.
+        over_read: bytes it may read past an input.
+        cflags: compiler flags for a source.
+        array: which arrays a Python callable takes; by default what it accepts.
 
     Raises:
         CandidateError: it cannot be loaded, or a claim makes no sense; the message is one line.
+        SandboxError: the platform has no sandbox, or the compiled guard is missing.
     """
-    known = _op(op)
+    if op not in OPS:
+        hint = did_you_mean(op, OPS).rstrip(".")
+        raise CandidateError(f"unknown op {op}{hint} (known: {', '.join(OPS)})")
     if isinstance(target, CFunction):
         prototype = prototype or target.prototype
         target = f"{target.library}:{target.symbol}"
-    if dtype not in (None, *ITEM_BYTES):
-        raise CandidateError(f"unknown dtype {dtype}; expected {', '.join(ITEM_BYTES)}")
-    if nonfinite not in ("strict", "report"):
-        raise CandidateError(f"--nonfinite {nonfinite}: expected strict or report")
-    if over_read < 0:
-        raise CandidateError(f"--over-read {over_read}: expected 0 or more bytes")
-    if isinstance(target, str):
-        file, symbol = _split(target)
-        if target == "softjac:native":
-            dtype = dtype or "float32"
-            file, symbol, prototype = _own_kernel(op, dtype)
-            in_place = in_place or _own_aliases(known)
-    else:
-        file, symbol = "", ""
-    claims: dict[str, Any] = {
-        "op": op,
-        "in_place": _pairs(in_place),
-        "accumulates": accumulates,
-        "reentrant": not not_reentrant,
-        "nonfinite": nonfinite,
-    }
-    if isinstance(target, str) and Path(file).suffix != ".py" and _is_native(file):
-        if autodiff or array:
-            raise CandidateError(f"{target} is C: --autodiff and --array are for Python callables")
-        parsed = _prototype(target, symbol, prototype, header, _mapping(roles), _words(cflags))
-        return _native(
-            target, file, parsed, known, dtype, claims, _listed(assume), align, over_read,
-            _words(cflags),
-        )  # fmt: skip
-    refused = {"prototype": prototype, "header": header, "align": align, "over_read": over_read}
-    for option, value in refused.items():
-        if value:
-            raise CandidateError(f"{target} is a Python callable: --{option} is for C candidates")
-    source = _source(file, symbol, op) if isinstance(target, str) else target
-    return _python(
-        target if isinstance(target, str) else _name_of(target), source, known, dtype or "float32",
-        claims, _listed(assume), _mapping(roles), autodiff, array,
+    claimed = claims(
+        prototype=prototype, header=header, roles=roles, autodiff=autodiff, dtype=dtype,
+        assume=assume, not_reentrant=not_reentrant, align=align, in_place=in_place,
+        accumulates=accumulates, nonfinite=nonfinite, over_read=over_read, cflags=cflags,
+        array=array,
     )  # fmt: skip
+    if not isinstance(target, str):
+        return _python(targets.name_of(target), target, OPS[op], claimed)
+    if target == "softjac:native":
+        file, symbol, own = targets.own_kernel(OPS[op], dtype := dtype or "float32")
+        aliases = () if OPS[op].output == "jac" else OPS[op].takes[0]
+        in_place = claimed.in_place or tuple((OPS[op].output, role) for role in aliases)
+        own_claims = replace(claimed, prototype=own, dtype=dtype, in_place=in_place)
+        return _native(target, file, symbol, OPS[op], own_claims)
+    file, name = targets.split(target)
+    if targets.is_native(file):
+        return _native(target, file, name, OPS[op], claimed)
+    return _python(target, targets.python_source(file, name, op), OPS[op], claimed)
 
 
-def _native(
-    target: str,
-    file: str,
-    parsed: Prototype,
-    op: Op,
-    dtype: str | None,
-    claims: Mapping[str, Any],
-    assume: Sequence[str],
-    align: int | None,
-    over_read: int,
-    cflags: Sequence[str],
-) -> Candidate:
+def _native(target: str, file: str, symbol: str, op: Op, claimed: Claims) -> Candidate:
     """A candidate in C."""
+    if claimed.autodiff or claimed.array:
+        raise CandidateError(f"{target}: --autodiff and --array are for Python callables")
+    declared = claimed.prototype
+    if declared is None:
+        if claimed.header is None:
+            raise CandidateError(
+                f"{target}: a C candidate needs --prototype 'void {symbol}(const float *y, ...)' "
+                "or --header FILE"
+            )
+        declared = targets.declaration_in(claimed.header, symbol, claimed.cflags)
+    parsed = prototypes.parse(declared, symbol=symbol, roles=claimed.roles)
     by_role = {p.role: p for p in parsed.parameters}
-    inputs = _inputs(parsed.symbol, op, [r for r in by_role if r in prototypes.ARRAY_ROLES])
-    strides = frozenset(r.removeprefix("ld") for r in by_role if r.startswith("ld"))
+    inputs = input_roles(symbol, op, [role for role in by_role if role in ARRAY_ROLES])
+    strides = frozenset(role.removeprefix("ld") for role in by_role if role.startswith("ld"))
     if "n" not in by_role:
-        raise CandidateError(f"{parsed.symbol}: the prototype has no n, the number of classes")
+        raise CandidateError(f"{symbol}: the prototype has no n, the number of classes")
     for role in strides - {*inputs, op.output}:
-        raise CandidateError(
-            f"{parsed.symbol}: ld{role} is the row stride of {role}, which is no array"
-        )
-    chosen = parsed.dtype(dtype)
-    conditions = [assumptions.parse(a, ["n", "rows", *(f"ld{r}" for r in strides)]) for a in assume]
-    implied = [_implied(p) for p in parsed.parameters if p.kind == "integer"]
-    shown = [
-        a.text
-        for p, a in zip([p for p in parsed.parameters if p.kind == "integer"], implied, strict=True)
-        if p.bytes < 4
+        raise CandidateError(f"{symbol}: ld{role} is the row stride of {role}, which is no array")
+    names = ["n", "rows", *(f"ld{role}" for role in strides)]
+    # what an integer type cannot hold, nobody can pass
+    limits = [
+        (assumptions.parse(f"{p.role} <= {p.largest}", [p.role]), p.bytes < 4)
+        for p in parsed.parameters
+        if p.kind == "integer"
     ]
+    dtype = parsed.dtype(claimed.dtype)
     plan = NativePlan(
-        library=str(_library_of(file, cflags)),
-        symbol=parsed.symbol,
-        dtype=chosen,
+        library=str(targets.library_of(file, claimed.cflags)),
+        symbol=symbol,
+        dtype=dtype,
         arrays=(*inputs, op.output),
         arguments=tuple(p.role for p in parsed.parameters if p.kind != "scale"),
         returned=parsed.returned,
         scale=by_role["scale"].bytes if "scale" in by_role else 0,
-        align=_alignment(align, ITEM_BYTES[chosen]),
-        over_read=over_read,
+        align=max(claimed.align, ITEM_BYTES[dtype]),
+        over_read=claimed.over_read,
     )
-    candidate = Candidate(
-        target=target,
-        dtype=chosen,
+    candidate = _candidate(
+        target, op, claimed, plan, inputs,
         kind="c",
-        inputs=inputs,
-        output=op.output,
         takes_rows="rows" in by_role,
         strides=strides,
-        takes_scale="scale" in by_role,
-        assumptions=(*assume, *shown),
+        takes_scale=plan.scale > 0,
+        assumptions=(*claimed.assume, *(a.text for a, narrow in limits if narrow)),
+        conditions=tuple(assumptions.parse(a, names) for a in claimed.assume)
+        + tuple(a for a, _ in limits),
         align=plan.align,
-        over_read=over_read,
-        plan=plan,
-        conditions=(*conditions, *implied),
-        **claims,
-    )
-    _check_pairs(candidate)
-    _check_loads(candidate, file)
-    return candidate
+    )  # fmt: skip
+    try:  # loads the library in a child process
+        with open_sandbox(candidate):
+            return candidate
+    except SymbolMissingError as error:
+        raise CandidateError(f"{error}{targets.symbol_hint(plan.library, symbol)}") from None
 
 
 def _python(
-    target: str,
-    source: tuple[str, str] | Callable[..., Any],
-    op: Op,
-    dtype: str,
-    claims: Mapping[str, Any],
-    assume: Sequence[str],
-    roles: Mapping[str, str],
-    autodiff: bool,
-    array: Literal["numpy", "jax", "torch"] | None,
+    target: str, source: tuple[str, str] | Callable[..., Any], op: Op, claimed: Claims
 ) -> Candidate:
     """A candidate in Python."""
     if not isinstance(source, tuple) and not callable(source):
         raise CandidateError(f"{source!r} is no callable, CFunction or target")
-    described = describe(source, dtype) if isinstance(source, tuple) else parameters(source)
-    if autodiff:
-        inputs, arguments = _forward_arguments(target, op, described, array)
-    else:
-        inputs, arguments = _arguments(target, op, described, roles)
-    plan = PythonPlan(
-        source, op.name, dtype, inputs, op.output, arguments, autodiff=autodiff, array=array
+    for option in ("prototype", "header", "over_read", "cflags"):
+        if getattr(claimed, option):
+            flag = option.replace("_", "-")
+            raise CandidateError(f"{target} is a Python callable; --{flag} is for C candidates")
+    dtype = claimed.dtype or "float32"
+    described = (
+        python_sandbox.describe(source, dtype)
+        if isinstance(source, tuple)
+        else signature.describe(source)
     )
-    candidate = Candidate(
-        target=target,
-        dtype=dtype,
+    if claimed.autodiff:
+        inputs, arguments = signature.forward_arguments(target, op, described, claimed.array)
+    else:
+        inputs, arguments = signature.match(target, op, described, claimed.roles)
+    plan = PythonPlan(
+        source, op.name, dtype, inputs, op.output, arguments, claimed.autodiff, claimed.array
+    )
+    return _candidate(
+        target, op, claimed, plan, inputs,
         kind="python",
-        inputs=inputs,
-        output=op.output,
         takes_rows=True,
         strides=frozenset(),
         takes_scale=any(role == "scale" for _, role in arguments),
-        assumptions=tuple(assume),
-        align=1,
-        over_read=0,
-        plan=plan,
-        conditions=tuple(assumptions.parse(text, ["n", "rows"]) for text in assume),
-        **claims,
-    )
-    _check_pairs(candidate)
-    return candidate
+        assumptions=claimed.assume,
+        conditions=tuple(assumptions.parse(text, ["n", "rows"]) for text in claimed.assume),
+        align=claimed.align,
+    )  # fmt: skip
 
 
-def _arguments(
-    name: str, op: Op, described: Description, roles: Mapping[str, str]
-) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """Input roles, and (parameter, role) of each argument of a Python callable."""
-    taken = [p for p in described or [] if p[1] not in ("VAR_POSITIONAL", "VAR_KEYWORD")]
-    if not taken:  # it does not tell: the op's roles, by position
-        inputs = op.takes[0]
-        return inputs, tuple(("", role) for role in inputs)
-    needed = [p[0] for p in taken if not p[2]]
-    wanted = {role for takes in op.takes for role in takes} | {"scale"}
-    optional = [p[0] for p in taken if p[2] and roles.get(p[0], p[0]) in wanted]
-    named = prototypes.name_roles([*needed, *optional], roles, name)
-    if op.output in named.values():
-        raise CandidateError(f"{name} takes {op.output}: a Python callable returns its output")
-    arrays = [role for role in named.values() if role in prototypes.ARRAY_ROLES]
-    inputs = _inputs(name, op, [*arrays, op.output])
-    strange = [role for role in named.values() if role.startswith("ld")]
-    if strange:
-        raise CandidateError(f"{name} takes {strange[0]}: arrays carry their strides in Python")
-    by_position = {p[0] for p in taken if p[1] == "POSITIONAL_ONLY"}
-    arguments = [("" if key in by_position else key, role) for key, role in named.items()]
-    return inputs, tuple(sorted(arguments, key=lambda argument: argument[0] != ""))
-
-
-def _forward_arguments(
-    name: str, op: Op, described: Description, array: str | None
-) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """The same for a forward function whose derivative is taken."""
-    if op.output == "y":
-        raise CandidateError(f"--autodiff judges a derivative, and {op.name} is none")
-    if array == "numpy":
-        raise CandidateError("--autodiff is for JAX and PyTorch functions, not for NumPy")
-    needed = [p[0] for p in described or [] if not p[2] and p[1] != "VAR_POSITIONAL"]
-    if len(needed) > 1:
-        raise CandidateError(
-            f"{name}: --autodiff needs a function of the logits alone, this one takes "
-            f"{', '.join(needed)}"
-        )
-    arguments = [("", "x")]
-    if any(p[0] == "scale" for p in described or []):
-        arguments.append(("scale", "scale"))
-    return op.takes[1], tuple(arguments)
-
-
-def _source(file: str, name: str, op: str) -> tuple[str, str]:
-    """Where a child process imports a callable from."""
-    if (file, name) == ("softjac", "reference"):
-        return "softjac", op
-    if file.endswith(".py"):
-        path = Path(file)
-        if not path.is_file():
-            raise CandidateError(f"{file}: there is no such file")
-        return str(path.resolve()), name
-    if "/" in file or not all(part.isidentifier() for part in file.split(".")):
-        raise CandidateError(
-            f"{file}: expected a module, or a file ending in .py, .so, .c, .cc or .cpp"
-        )
-    return file, name
-
-
-def _name_of(function: Any) -> str:
-    """A callable's name, for reports."""
-    name = getattr(function, "__qualname__", None) or type(function).__qualname__
-    module = getattr(function, "__module__", None)
-    return f"{module}:{name}" if module else str(name)
-
-
-def _check_loads(candidate: Candidate, file: str) -> None:
-    """Loads the library in a child process once, so that a wrong symbol is known at once."""
-    try:
-        with open_sandbox(candidate):
-            pass
-    except SymbolMissingError as error:
-        raise CandidateError(f"{error}{_symbol_hint(candidate.plan, file)}") from None
-
-
-def _symbol_hint(plan: Any, file: str) -> str:
-    """What the library has instead of a missing symbol."""
-    tool = shutil.which("nm")
-    if tool is None:
-        return ""
-    listing = subprocess.run(
-        [tool, "-D", "--defined-only", plan.library], capture_output=True, text=True, check=False
-    )
-    names = [line.split()[-1] for line in listing.stdout.splitlines() if " T " in line]
-    mangled = [name for name in names if name.startswith("_Z") and plan.symbol in name]
-    if mangled:
-        return f'; it has {mangled[0]}: declare the function extern "C"'
-    near = difflib.get_close_matches(plan.symbol, names, 1, 0.6)
-    return f"; did you mean {near[0]}?" if near else f"; it has {', '.join(names[:5]) or 'none'}"
-
-
-def _op(name: str) -> Op:
-    """An op by its name."""
-    if name not in OPS:
-        near = difflib.get_close_matches(name, OPS, 1, 0.4)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise CandidateError(f"unknown op {name}{hint} (known: {', '.join(OPS)})")
-    return OPS[name]
-
-
-def _inputs(name: str, op: Op, arrays: Sequence[str]) -> tuple[str, ...]:
-    """The input roles, from all array roles in the order of the parameters."""
-    for takes in op.takes:
-        if set(arrays) == {*takes, op.output}:
-            return tuple(role for role in arrays if role in takes)
-    wanted = " or ".join(" and ".join((*takes, op.output)) for takes in op.takes)
-    came = ", ".join(arrays) or "none"
-    raise CandidateError(f"{name}: {op.name} has the arrays {wanted}; the parameters name {came}")
-
-
-def _implied(parameter: Parameter) -> Assumption:
-    """What an integer type cannot hold, nobody can pass."""
-    names = [parameter.role]
-    return assumptions.parse(f"{parameter.role} <= {parameter.largest}", names)
-
-
-def _alignment(align: int | None, item: int) -> int:
-    """The alignment of the arrays in bytes."""
-    if align is None:
-        return item
-    if align < 1 or align & (align - 1) or align > 4096:
-        raise CandidateError(f"--align {align}: expected a power of two, at most 4096")
-    return max(align, item)
-
-
-def _pairs(in_place: Iterable[str | tuple[str, str]] | str) -> tuple[tuple[str, str], ...]:
-    """Claims such as `dx=dy`, as pairs."""
-    pairs = []
-    for claim in [in_place] if isinstance(in_place, str) else in_place:
-        output, _, source = (
-            claim.partition("=") if isinstance(claim, str) else (*claim[:1], "", *claim[1:])
-        )
-        pairs.append((output.strip(), source.strip()))
-    return tuple(pairs)
-
-
-def _check_pairs(candidate: Candidate) -> None:
-    """Refuses a claim about arrays the candidate has not."""
-    for output, source in candidate.in_place:
-        if output != candidate.output or source not in candidate.inputs or output == "jac":
+def _candidate(
+    target: str, op: Op, claimed: Claims, plan: NativePlan | PythonPlan, inputs: tuple[str, ...],
+    **found: Any,
+) -> Candidate:  # fmt: skip
+    """The record of a candidate, its claims about aliasing checked."""
+    for output, source in claimed.in_place:
+        if output != op.output or source not in inputs or output == "jac":
             raise CandidateError(
-                f"--in-place {output}={source}: expected OUTPUT=INPUT, with "
-                f"{candidate.output} and one of {', '.join(candidate.inputs)}"
+                f"--in-place {output}={source}: expected {op.output}=INPUT with an input of "
+                f"{', '.join(inputs)}"
+                if op.output != "jac"
+                else f"--in-place {output}={source}: a Jacobian shares no input's array"
             )
-
-
-def _prototype(
-    target: str,
-    symbol: str,
-    prototype: str | None,
-    header: str | None,
-    roles: Mapping[str, str],
-    cflags: Sequence[str],
-) -> Prototype:
-    """The prototype, from the option or a header."""
-    if prototype is None and header is None:
-        raise CandidateError(
-            f"{target}: a C candidate needs --prototype 'void {symbol}(const float *y, ...)' or "
-            "--header FILE"
-        )
-    if prototype is None:
-        file = Path(str(header))
-        if not file.is_file():
-            raise CandidateError(f"--header {file}: there is no such file")
-        prototype = prototypes.find(preprocess(file, cflags), symbol)
-    return prototypes.parse(prototype, symbol=symbol, roles=roles)
-
-
-def _library_of(file: str, cflags: Sequence[str]) -> Path:
-    """The shared library, compiled if the file is a source."""
-    path = Path(file)
-    if not path.is_file():
-        raise CandidateError(f"{file}: there is no such file")
-    return compile_library(path, cflags) if path.suffix in SOURCE_SUFFIXES else path.resolve()
-
-
-def _is_native(file: str) -> bool:
-    """Whether a file's name says library or C source."""
-    suffixes = Path(file).suffixes
-    return bool(suffixes) and (
-        suffixes[-1] in (*SOURCE_SUFFIXES, *_LIBRARY_SUFFIXES) or ".so" in suffixes
+    return Candidate(
+        target=target,
+        op=op.name,
+        dtype=plan.dtype,
+        inputs=inputs,
+        output=op.output,
+        in_place=claimed.in_place,
+        accumulates=claimed.accumulates,
+        reentrant=claimed.reentrant,
+        nonfinite=claimed.nonfinite,
+        over_read=claimed.over_read,
+        plan=plan,
+        **found,
     )
-
-
-def _split(target: str) -> tuple[str, str]:
-    """A target's file or module, and the name in it."""
-    file, _, name = target.rpartition(":")
-    if not file or not name:
-        raise CandidateError(
-            f"target {target!r}: expected FILE:SYMBOL or MODULE:FUNCTION, such as libmine.so:f, "
-            "kernel.c:f, package.module:f or file.py:f"
-        )
-    return file, name
-
-
-def _own_kernel(op: str, dtype: str) -> tuple[str, str, str]:
-    """File, symbol and prototype of the project's own kernel, row strides and scale included."""
-    known = _op(op)
-    number = {"float32": "float", "float64": "double"}.get(dtype, "uint16_t")
-    scale = "double" if dtype == "float64" else "float"
-    arrays = [*known.takes[0], known.output]
-    declared = [f"{number} *{role}, ptrdiff_t ld{role}" for role in arrays]
-    symbol = f"softjac_{op}_strided_{_SUFFIX_OF[dtype]}"
-    listed = ", ".join([*declared, "size_t rows", "size_t n", f"{scale} scale"])
-    return str(_library.path()), symbol, f"int {symbol}({listed})"
-
-
-def _own_aliases(op: Op) -> tuple[str, ...]:
-    """The aliasing the project's own kernels claim."""
-    if op.output == "jac":
-        return ()
-    return tuple(f"{op.output}={role}" for role in op.takes[0])
-
-
-def _mapping(roles: Mapping[str, str] | str | None) -> dict[str, str]:
-    """Roles by parameter name, from `name=role,...` or a mapping."""
-    if not isinstance(roles, str):
-        return dict(roles or {})
-    pairs = [pair.partition("=") for pair in roles.split(",") if pair.strip()]
-    if any(not equals for _, equals, _ in pairs):
-        raise CandidateError(f"--roles {roles!r}: expected name=role,...")
-    return {name.strip(): role.strip() for name, _, role in pairs}
-
-
-def _listed(values: Iterable[str] | str) -> list[str]:
-    """One value or several, as a list."""
-    return [values] if isinstance(values, str) else list(values)
-
-
-def _words(cflags: Iterable[str] | str) -> list[str]:
-    """Compiler flags, split as a shell does."""
-    return [word for flags in _listed(cflags) for word in shlex.split(flags)]

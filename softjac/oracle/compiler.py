@@ -36,8 +36,8 @@ def compile_library(source: Path, cflags: Sequence[str] = ()) -> Path:
     """
     compiler = _compiler(source)
     key = hashlib.sha256()
-    for part in (*compiler, *_FLAGS, *cflags, str(source.resolve()), sys.platform):
-        key.update(part.encode() + b"\0")
+    for text in (*compiler, *_FLAGS, *cflags, str(source.resolve()), sys.platform):
+        key.update(text.encode() + b"\0")
     key.update(_run([*compiler, *cflags, "-E", "-dD", str(source)], source).encode())
     library = _cache() / key.hexdigest()[:32] / f"{source.stem}.so"
     if not library.is_file():
@@ -92,13 +92,13 @@ def _run(command: Sequence[str], source: Path) -> str:
 
 def _cache() -> Path:
     """Where compiled candidates are kept; a temporary folder where the home cannot be written."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = Path(home) / "softjac" / "candidates"
     try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = home / "softjac" / "candidates"
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: there is no home
         folder = Path(tempfile.gettempdir()) / f"softjac-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.stat().st_uid != os.getuid():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 __all__ = [
     "CALL",
@@ -142,13 +142,12 @@ class Result:
 def unpack_results(memory: bytes) -> list[Result]:
     """All the `softjac_guard_result` records in a piece of memory."""
     results = []
-    for fields in RESULT.iter_unpack(memory):
-        count = min(max(fields[9], 0), OUTSIDE)
-        outside: tuple[tuple[int, int], ...] = ()
-        if count:
-            arrays, offsets = fields[10 : 10 + OUTSIDE], fields[10 + OUTSIDE : 10 + 2 * OUTSIDE]
-            outside = tuple(zip(arrays[:count], offsets[:count], strict=True))
-        results.append(Result(*fields[:9], outside, fields[-1]))
+    for record in RESULT.iter_unpack(memory):
+        count = min(max(record[9], 0), OUTSIDE)
+        arrays, offsets = record[10 : 10 + count], record[10 + OUTSIDE : 10 + OUTSIDE + count]
+        outside = tuple(zip(arrays, offsets, strict=True))
+        fields: tuple[Any, ...] = (*record[:9], outside, record[-1])
+        results.append(Result(*fields))
     return results
 
 

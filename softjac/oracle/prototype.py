@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from pycparser import c_ast, c_parser
+from pycparser import c_ast, c_parser  # type: ignore[import-untyped]  # it ships no types
 
 from softjac._errors import CandidateError
+from softjac.oracle.declaration import without_comments
+from softjac.oracle.roles import ARRAY_ROLES, ROLES, did_you_mean, name_roles
 
-__all__ = ["ARRAY_ROLES", "ROLES", "Parameter", "Prototype", "find", "name_roles", "parse"]
-
-ARRAY_ROLES: Final = ("x", "y", "dy", "dx", "x_dot", "y_dot", "jac")
-ROLES: Final = (*ARRAY_ROLES, "n", "rows", "scale", *(f"ld{role}" for role in ARRAY_ROLES))
-
-# What people call the roles elsewhere: used in hints alone, never guessed.
-_ELSEWHERE: Final = {
-    "logits": "x", "input": "x", "in": "x", "src": "x", "probs": "y", "p": "y", "s": "y",
-    "softmax": "y", "grad_output": "dy", "dout": "dy", "grad": "dy", "g": "dy", "gy": "dy",
-    "delta": "dy", "cotangent": "dy", "grad_input": "dx", "din": "dx", "gx": "dx",
-    "tangent": "x_dot", "v": "x_dot", "jacobian": "jac", "j": "jac", "len": "n", "length": "n",
-    "size": "n", "cols": "n", "classes": "n", "num_classes": "n", "dim": "n", "batch": "rows",
-    "batch_size": "rows", "b": "rows", "m": "rows", "nrows": "rows", "temperature": "scale",
-    "beta": "scale", "alpha": "scale",
-}  # fmt: skip
+__all__ = ["Parameter", "Prototype", "parse"]
 
 # (kind, bytes, signed) of the types with a name; those of keywords are worked out.
 _NAMED: Final[dict[str, tuple[str, int, bool]]] = {
@@ -35,37 +22,24 @@ _NAMED: Final[dict[str, tuple[str, int, bool]]] = {
         f"{u}int_{kind}{b}_t": ("integer", 8 if kind == "fast" and b > 8 else b // 8, not u)
         for u in ("", "u") for kind in ("fast", "least") for b in (8, 16, 32, 64)
     },
-    **dict.fromkeys(("ptrdiff_t", "ssize_t", "intptr_t", "intmax_t", "Py_ssize_t", "npy_intp"), ("integer", 8, True)),
+    **dict.fromkeys(("ptrdiff_t", "ssize_t", "intptr_t", "intmax_t"), ("integer", 8, True)),
+    **dict.fromkeys(("Py_ssize_t", "npy_intp"), ("integer", 8, True)),
     **dict.fromkeys(("size_t", "uintptr_t", "uintmax_t"), ("integer", 8, False)),
     "uint": ("integer", 4, False), "bool": ("integer", 1, False),
     **dict.fromkeys(("_Float16", "__fp16", "float16_t", "half", "__half"), ("float16", 2, True)),
     **dict.fromkeys(("__bf16", "bfloat16_t", "bfloat16", "bf16"), ("bfloat16", 2, True)),
     "float32_t": ("float32", 4, True), "float64_t": ("float64", 8, True),
 }  # fmt: skip
+# What an array can hold whose type does not tell.
+_DTYPES: Final = {
+    "bits": ("bfloat16", "float16"),
+    "void": ("float32", "float64", "bfloat16", "float16"),
+}
 _PRELUDE: Final = "".join(f"typedef int {name};\n" for name in _NAMED)
-_KEYWORDS: Final = frozenset(
-    [
-        "void",
-        "char",
-        "short",
-        "int",
-        "long",
-        "float",
-        "double",
-        "signed",
-        "unsigned",
-        "const",
-        "volatile",
-        "restrict",
-        "static",
-        "register",
-        "enum",
-        "struct",
-        "union",
-        "_Bool",
-        "_Complex",
-    ]
-)
+_KEYWORDS: Final = (
+    "void", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "const",
+    "volatile", "restrict", "static", "register", "enum", "struct", "union", "_Bool", "_Complex",
+)  # fmt: skip
 
 Kind = Literal["array", "integer", "scale"]
 
@@ -104,37 +78,24 @@ class Prototype:
 
     def dtype(self, given: str | None) -> str:
         """The storage dtype, from the pointers and from what `--dtype` says."""
-        arrays = [p for p in self.parameters if p.kind == "array"]
-        known = [p for p in arrays if p.element not in ("bits", "void")]
-        for first, other in zip(known, known[1:], strict=False):
-            if first.element != other.element:
-                raise CandidateError(
-                    f"{self.symbol}: {first.name} is {first.spelling} and {other.name} is "
-                    f"{other.spelling}: all arrays must be of one type"
-                )
-        opaque = [p for p in arrays if p not in known]
-        if known and opaque and any(p.element == "bits" for p in opaque):
+        arrays = {p.element: p for p in self.parameters if p.kind == "array"}
+        typed = [p for element, p in arrays.items() if element != "void"]
+        if len(typed) > 1:
             raise CandidateError(
-                f"{self.symbol}: {known[0].name} is {known[0].spelling} and {opaque[0].name} is "
-                f"{opaque[0].spelling}: all arrays must be of one type"
+                f"{self.symbol}: {typed[0].name} is {typed[0].spelling} and {typed[1].name} is "
+                f"{typed[1].spelling}: all arrays must be of one type"
             )
-        if known:
-            if given not in (None, known[0].element):
-                raise CandidateError(
-                    f"{self.symbol}: the prototype has {known[0].spelling} arrays, which are "
-                    f"{known[0].element}, but --dtype says {given}: leave --dtype out"
-                )
-            return known[0].element
-        bits = [p for p in opaque if p.element == "bits"]
-        wanted = ("bfloat16", "float16") if bits else ("float32", "float64", "bfloat16", "float16")
-        if given not in wanted:
-            shown = (bits or opaque)[0].spelling if opaque else "no array"
-            came = "there is none" if given is None else f"it says {given}"
-            raise CandidateError(
-                f"{self.symbol}: {shown} leaves the dtype open; --dtype must say "
-                f"{' or '.join(wanted)}, and {came}"
-            )
-        return given
+        element = typed[0].element if typed else "void"
+        possible = _DTYPES.get(element, (element,))
+        if given is None and len(possible) == 1:
+            return possible[0]
+        if given in possible:
+            return given
+        spelling = " and ".join(dict.fromkeys(p.spelling for p in arrays.values()))
+        raise CandidateError(
+            f"{self.symbol}: its {spelling} arrays can be {' or '.join(possible)}; "
+            f"--dtype {'must say which' if given is None else f'says {given}'}"
+        )
 
 
 def parse(
@@ -174,63 +135,12 @@ def parse(
     for place, parameter in enumerate(declared, 1):
         if not getattr(parameter, "name", None):
             raise CandidateError(
-                f"{name}: parameter {place} has no name; the names are the roles: {', '.join(ROLES[:10])}"
+                f"{name}: parameter {place} has no name, and the names are the roles: "
+                f"{', '.join(ROLES)}"
             )
     named = name_roles([p.name for p in declared], roles, name)
     parameters = tuple(_parameter(p, named[p.name], name) for p in declared)
     return Prototype(name, parameters, _returned(function.type, name))
-
-
-def name_roles(
-    names: Iterable[str], roles: Mapping[str, str] | None, function: str
-) -> dict[str, str]:
-    """The role of each parameter, by its name or as `roles` says; each role at most once."""
-    names, roles = list(names), dict(roles or {})
-    for name, role in roles.items():
-        if name not in names:
-            hint = _did_you_mean(name, names)
-            raise CandidateError(
-                f"--roles names {name}, which is no parameter of {function}"
-                f"({', '.join(names)}){hint}"
-            )
-        if role not in ROLES:
-            raise CandidateError(
-                f"--roles {name}={role}: there is no role {role}{_did_you_mean(role, ROLES)}; "
-                f"the roles are {', '.join(ROLES)}"
-            )
-    result: dict[str, str] = {}
-    for name in names:
-        role = roles.get(name, name)
-        if role not in ROLES:
-            elsewhere = _ELSEWHERE.get(name.lower(), "")
-            hint = f"; did you mean {elsewhere}?" if elsewhere else _did_you_mean(name, ROLES)
-            raise CandidateError(
-                f"{function}: parameter {name} is no role{hint} Rename it, or say "
-                f"--roles {name}={elsewhere or 'ROLE'}; the roles are {', '.join(ROLES)}"
-            )
-        if role in result.values():
-            other = next(key for key, value in result.items() if value == role)
-            raise CandidateError(f"{function}: {other} and {name} both have the role {role}")
-        result[name] = role
-    return result
-
-
-def find(source: str, symbol: str) -> str:
-    """The declaration of a symbol in the text of a header, types it needs spelled out."""
-    text = _without_comments(source)
-    pattern = re.compile(rf"([^;{{}}#]*?)\b{re.escape(symbol)}\s*(\((?:[^()]|\([^()]*\))*\))")
-    for match in pattern.finditer(text):
-        before = re.sub(r"^\s*(extern\s+\"C\"|#.*)", "", match.group(1).strip()).strip()
-        before = before.rsplit("\n#", 1)[-1]
-        if (
-            not before
-            or not re.match(r"[\w\s*()\"]+$", before)
-            or re.search(r"\b(return|=)\b", before)
-        ):
-            continue  # a call, not a declaration
-        declaration = f"{before} {symbol}{match.group(2)}"
-        return _spelled_out(declaration, text)
-    raise CandidateError(f"the header declares no function {symbol}")
 
 
 def _parameter(node: Any, role: str, function: str) -> Parameter:
@@ -250,7 +160,7 @@ def _parameter(node: Any, role: str, function: str) -> Parameter:
         if kind == "integer":
             if size != 2:
                 raise CandidateError(
-                    f"{where} is {spelling}: expected float *, double *, or a 16-bit type with --dtype"
+                    f"{where} is {spelling}: expected float *, double *, or a 16-bit type"
                 )
             kind = "bits"
         return Parameter(name, role, "array", spelling, element=kind)
@@ -337,7 +247,7 @@ def _spelling(node: Any) -> str:
 
 def _cleaned(text: str) -> str:
     """A declaration in the C that the parser knows."""
-    text = _without_comments(text)
+    text = without_comments(text)
     text = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"\bextern\s*\"C(\+\+)?\"\s*", "", text)
     text = re.sub(r"\b__attribute__\s*\(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\)", "", text)
@@ -353,32 +263,6 @@ def _cleaned(text: str) -> str:
     return text.strip().rstrip(";{").strip()
 
 
-def _without_comments(text: str) -> str:
-    """C without its comments."""
-    return re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.DOTALL)
-
-
-def _spelled_out(declaration: str, header: str) -> str:
-    """A declaration in which the header's own simple typedefs are replaced by what they mean."""
-    for _ in range(8):
-        unknown = [
-            word for word in _words(declaration) if word not in _NAMED and word not in _KEYWORDS
-        ]
-        replaced = False
-        for word in unknown:
-            simple = re.search(rf"\btypedef\s+([^;{{}}()]*?)\b{re.escape(word)}\s*;", header)
-            enumerated = re.search(
-                rf"\btypedef\s+enum\b[^;{{}}]*\{{[^}}]*\}}\s*{re.escape(word)}\s*;", header
-            )
-            meaning = "int" if enumerated else simple.group(1).strip() if simple else ""
-            if meaning and meaning != word:
-                declaration = re.sub(rf"\b{re.escape(word)}\b", meaning, declaration)
-                replaced = True
-        if not replaced:
-            break
-    return declaration
-
-
 def _explain(text: str, declaration: str, error: Exception) -> str:
     """Why a prototype cannot be parsed, in a person's words."""
     inside = declaration[declaration.find("(") + 1 :]
@@ -386,20 +270,9 @@ def _explain(text: str, declaration: str, error: Exception) -> str:
     types += re.findall(r"^(?:const\s+)?(\w+)", declaration)
     for word in types:
         if word not in _NAMED and word not in _KEYWORDS:
-            hint = _did_you_mean(word, [*_NAMED, *_KEYWORDS])
+            hint = did_you_mean(word, [*_NAMED, *_KEYWORDS])
             return f"prototype {_short(text)}: unknown type {word}{hint} Write what it stands for"
     return f"not a C prototype: {_short(text)} ({re.sub(r'^.*?: ', '', str(error).strip())})"
-
-
-def _words(text: str) -> list[str]:
-    """The identifiers in a text, each once."""
-    return list(dict.fromkeys(re.findall(r"[A-Za-z_]\w*", text)))
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint at the nearest known word, if one is near."""
-    near = difflib.get_close_matches(word, list(known), 1, 0.6)
-    return f"; did you mean {near[0]}?" if near else "."
 
 
 def _short(text: str) -> str:

@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import gc
 import importlib.util
-import inspect
 import sys
 import threading
 import time
@@ -34,16 +33,11 @@ from softjac.oracle.process import footprint
 
 __all__ = [
     "Caller",
-    "Description",
     "PythonPlan",
     "call_together",
-    "parameters",
     "quiet",
     "soak",
 ]
-
-# (name, kind, whether it has a default) of each parameter; None where no signature is to be had.
-Description = list[tuple[str, str, bool]] | None
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -75,7 +69,7 @@ class Caller:
     """Makes calls of one callable, in the thread that asks for them."""
 
     def __init__(
-        self, function: Callable[..., Any], plan: PythonPlan, library: Path | None
+        self, function: Callable[..., Any], plan: PythonPlan, library: Path | None = None
     ) -> None:
         self._function = function
         self._plan = plan
@@ -93,7 +87,7 @@ class Caller:
 
     def twin(self) -> Caller:
         """A caller of the same callable with arrays of its own, for another thread."""
-        other = Caller(self._function, self._plan, None)
+        other = Caller(self._function, self._plan)
         other._kind, other._environment = self._kind, self._environment
         return other
 
@@ -134,7 +128,7 @@ class Caller:
         if self._plan.autodiff:
             scales = {name: call.scale for name, role in self._plan.arguments if role == "scale"}
             return derivatives.take(self._kind, self._plan, self._function, scales, given)
-        positional, named = [], {}
+        positional, named = [], {}  # positional-only parameters come first
         for name, role in self._plan.arguments:
             value = given[role] if role in given else numbers[role]
             if name:
@@ -157,10 +151,10 @@ class Caller:
         if self._kind == "jax" and not isinstance(result, np.ndarray):
             return False  # immutable
         array, _ = to_numpy(result)
-        if array is not None and array.nbytes <= _COMPARED_BYTES:
-            # what is refilled for the next call says nothing
-            if not any(shares_memory(result, one) for one in given):
-                self._before = result, array.tobytes()
+        small = array is not None and array.nbytes <= _COMPARED_BYTES
+        # an array that is an input is refilled for the next call, which says nothing
+        if array is not None and small and not any(shares_memory(result, one) for one in given):
+            self._before = result, array.tobytes()
         if before is None:
             return False
         array, _ = to_numpy(before[0])
@@ -178,18 +172,6 @@ class Caller:
         finally:
             self._kind = before
         return outcome.status == "ok"
-
-
-def parameters(function: Callable[..., Any]) -> Description:
-    """The parameters of a callable, as far as it tells."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return None
-    return [
-        (p.name, p.kind.name, p.default is not inspect.Parameter.empty)
-        for p in signature.parameters.values()
-    ]
 
 
 def call_together(caller: Caller, calls: Sequence[Call], rounds: int) -> list[Outcome]:
@@ -211,8 +193,8 @@ def call_together(caller: Caller, calls: Sequence[Call], rounds: int) -> list[Ou
     return [outcome for together in zip(*outcomes, strict=True) for outcome in together]
 
 
-def soak(caller: Caller, call: Call, count: int, put: Callable[[Any], None]) -> None:
-    """Puts what `count` calls leave behind, after None now and then as a sign of life."""
+def soak(caller: Caller, call: Call, count: int) -> Iterator[Growth | None]:
+    """What `count` calls leave behind, after None now and then as a sign of life."""
     told = time.monotonic()
     footprints = []
     for repeats in (max(16, count // 10), count):
@@ -220,10 +202,10 @@ def soak(caller: Caller, call: Call, count: int, put: Callable[[Any], None]) -> 
             caller.make(call)
             if time.monotonic() - told > _SIGN_OF_LIFE:
                 told = time.monotonic()
-                put(None)
+                yield None
         gc.collect()
         footprints.append(footprint())
-    put(Growth(count, *(after - before for before, after in zip(*footprints, strict=True))))
+    yield Growth(count, *(after - before for before, after in zip(*footprints, strict=True)))
 
 
 @contextlib.contextmanager
@@ -248,7 +230,7 @@ def _possible_kinds(autodiff: bool) -> list[ArrayKind]:
     return [*loaded, *others]
 
 
-def _environment_reader(library: Path | None) -> Callable[[], int]:
+def _environment_reader(library: Path | None = None) -> Callable[[], int]:
     """Reads what of the floating-point environment is not the default, where that can be told."""
     if library is None or not library.is_file():
         return lambda: 0

@@ -6,10 +6,10 @@ import atexit
 import contextlib
 import contextvars
 import ctypes
-import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +17,14 @@ from typing import Any
 
 from softjac._errors import CandidateError
 from softjac.oracle.call import Call, Growth, Outcome
-from softjac.oracle.process import ChildLostError, ChildProcess, death
-from softjac.oracle.python_call import Caller, Description, PythonPlan, call_together, quiet, soak
+from softjac.oracle.process import ChildLostError, ChildProcess, Patience, death
+from softjac.oracle.python_call import Caller, PythonPlan, call_together, quiet, soak
+from softjac.oracle.signature import Description
 
 __all__ = ["ChildSandbox", "LiveSandbox", "describe"]
 
 _IMPORT_SECONDS = 180.0
+_LOOK_SECONDS = 0.05
 _BATCH_BYTES = 64 << 20
 _BATCH_CALLS = 512
 
@@ -33,7 +35,7 @@ _spare: dict[tuple[str, str, str], ChildProcess] = {}
 class ChildSandbox:
     """Makes calls of an importable callable in a child process that is replaced when it ends."""
 
-    def __init__(self, plan: PythonPlan, library: Path | None, *, timeout: float) -> None:
+    def __init__(self, plan: PythonPlan, library: Path, *, timeout: float) -> None:
         self._plan = plan
         self._library = library
         self._timeout = timeout
@@ -101,19 +103,20 @@ class ChildSandbox:
         if self._child is not None and self._child.is_alive:
             return self._child
         self.close()
-        assert isinstance(self._plan.source, tuple)
         plan = self._plan
+        source = plan.source
+        assert isinstance(source, tuple)
         for attempt in range(2):
-            child = _imported(self._plan.source, plan.dtype)[0]
+            child = _imported(source, plan.dtype)[0]
             try:
-                child.send((plan, str(self._library or "")))
+                child.send((plan, str(self._library)))
                 (kind,) = child.wait(max(self._timeout, 60.0))
             except (TimeoutError, ChildLostError) as error:
                 child.close()
                 # the trial of small arrays ended it: the calls proper will show that, too
                 plan = replace(plan, array=plan.array or "numpy")
                 if attempt:
-                    raise CandidateError(f"{':'.join(plan.source)} ends its process") from error
+                    raise CandidateError(f"{':'.join(source)} ends its process") from error
             else:
                 assert kind == "ready"
                 break
@@ -128,7 +131,7 @@ class LiveSandbox:
     holds the interpreter's lock for ever is not: such a callable belongs in a module of its own.
     """
 
-    def __init__(self, plan: PythonPlan, library: Path | None, *, timeout: float) -> None:
+    def __init__(self, plan: PythonPlan, library: Path, *, timeout: float) -> None:
         assert callable(plan.source)
         self._timeout = timeout
         self._caller = Caller(plan.source, plan, library)
@@ -170,7 +173,12 @@ class LiveSandbox:
 
     def soak(self, call: Call, count: int) -> Growth:
         """What `count` calls leave behind, after some calls to warm up."""
-        answers = self._apart(lambda put: soak(self._caller, call, count, put))
+
+        def work(put: Callable[[Any], None]) -> None:
+            for growth in soak(self._caller, call, count):
+                put(growth)
+
+        answers = self._apart(work)
         return answers[-1] if isinstance(answers[-1], Growth) else Growth(0, 0, 0, 0)
 
     def _apart(
@@ -193,16 +201,26 @@ class LiveSandbox:
         with quiet():
             thread.start()
             try:
-                while (answer := answers.get(timeout=self._timeout)) is not _END:
+                while (answer := self._next(answers)) is not _END:
                     found.append(answer)
                     if notice is not None:
                         notice(len(found))
-            except queue.Empty:
+            except TimeoutError:
                 found.append(Outcome("hang", message=f"no end within {self._timeout:g} s"))
             finally:
                 left.set()
                 _interrupt(thread)
         return found
+
+    def _next(self, answers: queue.SimpleQueue[Any]) -> Any:
+        """The next answer; raises TimeoutError when it does not come in time."""
+        patience = Patience(self._timeout, time.process_time)
+        while True:
+            try:
+                return answers.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                if patience.is_over():
+                    raise TimeoutError from None
 
 
 _END = object()
@@ -246,7 +264,7 @@ def _imported(source: tuple[str, str], dtype: str) -> tuple[ChildProcess, Descri
         return spare, None
     name = ":".join(source)
     child = ChildProcess(
-        ("python", source, [os.getcwd(), *sys.path]),
+        ("python", source, [str(Path.cwd()), *sys.path]),
         environment={"JAX_ENABLE_X64": "1"} if dtype == "float64" else {},
     )
     try:

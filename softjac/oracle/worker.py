@@ -16,7 +16,6 @@ import resource
 import socket
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,131 +26,171 @@ from softjac.oracle.process import Channel, ChildLostError, footprint, shared_fi
 __all__ = ["main"]
 
 
+class _RefusedError(Exception):
+    """The candidate or the platform cannot be served: what the parent is told instead of ready."""
+
+
 def main() -> None:
     """Serves one parent until it closes the channel."""
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
     with contextlib.suppress(ChildLostError):
         kind, *setup = channel.receive()
-        serve = {"native": _serve_native, "python": _serve_python}[kind]
-        for answer in serve(channel, *setup):
-            channel.send(answer)
+        try:
+            if kind == "native":
+                _Native(channel, *setup).serve()
+            else:
+                _Python(channel, *setup).serve()
+        except _RefusedError as refused:
+            channel.send(refused.args)
     os._exit(0)  # what a candidate registered with atexit is not run
 
 
-def _serve_native(
-    channel: Channel,
-    library: str,
-    plan: NativePlan,
-    memory: int,
-    blocked: bool,
-    patience: int,
-) -> Iterator[tuple[Any, ...]]:
-    """Answers ("run", ...), ("threads", ...) and ("soak", ...)."""
-    _limit_resources()
+class _Native:
+    """Has `csrc/guard.c` call a C function."""
+
+    def __init__(
+        self, channel: Channel, library: str, plan: NativePlan, memory: int, blocked: bool,
+        patience: int,
+    ) -> None:  # fmt: skip
+        _limit_resources()
+        self._channel = channel
+        self._shim = _open_shim(library, plan)
+        self._memory = _Memory(memory)
+        self._plan = guard.pack_plan(
+            plan,
+            _address(plan),
+            blocked=blocked,
+            descriptor=int(sys.argv[1]),
+            patience=patience,
+        )
+        # by how many threads it serves at most: the guard of single calls, that of concurrent ones
+        self._guards: dict[int, int] = {}
+        if not self._guard(1):
+            raise _RefusedError("sandbox", "no address space for guard pages: raise `ulimit -v`")
+
+    def serve(self) -> None:
+        """Answers (command, size and offsets of the batch, calls, rounds)."""
+        self._channel.send(("ready",))
+        while True:
+            command, size, offsets, count, rounds = self._channel.receive()
+            threads = count if command == "threads" else 1
+            counts = [count, rounds] if command == "threads" else [count]
+            run = getattr(self._shim, f"softjac_guard_run{'_threads' * (command == 'threads')}")
+            progress, calls, results, inputs, outputs = self._memory.at(size, (0, *offsets))
+            address = self._guard(threads)
+            failed = not address or run(
+                ctypes.c_void_p(address), calls, results, *map(ctypes.c_int64, counts), progress,
+                inputs, outputs,
+            )  # fmt: skip
+            self._channel.send(("done", bool(failed), footprint() if command == "soak" else None))
+
+    def _guard(self, threads: int) -> int:
+        """The address of a guard for so many threads, 0 where there is no room for it."""
+        if threads not in self._guards:
+            opened = self._shim.softjac_guard_open(
+                self._plan, shared_file(), ctypes.c_int64(threads)
+            )
+            self._guards[threads] = opened or 0
+        return self._guards[threads]
+
+
+class _Memory:
+    """The memory shared with the parent, mapped again when it has grown."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._size = 0
+        self._address = 0
+        self._maps: list[mmap.mmap] = []
+
+    def at(self, size: int, offsets: tuple[int, ...]) -> list[ctypes.c_void_p]:
+        """The addresses of some offsets."""
+        if size != self._size:
+            mapped = mmap.mmap(self._descriptor, size)
+            self._maps.append(mapped)  # never unmapped: a candidate's thread may still run
+            self._address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+            self._size = size
+        return [ctypes.c_void_p(self._address + offset) for offset in offsets]
+
+
+def _open_shim(library: str, plan: NativePlan) -> ctypes.CDLL:
+    """The library that holds the guard, checked against what is asked of it."""
     shim = ctypes.CDLL(library)
-    for name in ("version", "arguments", "open", "run", "run_threads"):
-        getattr(shim, f"softjac_guard_{name}").restype = ctypes.c_int64
-    shim.softjac_guard_open.restype = ctypes.c_void_p
     if shim.softjac_guard_version() != guard.VERSION:
-        yield "sandbox", "the compiled guard is of another version than the Python part: make lib"
-        return
+        raise _RefusedError("sandbox", f"{library} is of another version: rebuild it, `make lib`")
+    shim.softjac_guard_open.restype = ctypes.c_void_p
     limit = shim.softjac_guard_arguments()
     if limit == 0:
-        yield "sandbox", "this platform's calling convention is not covered"
-        return
+        raise _RefusedError("sandbox", "this platform's calling convention is not covered")
     if len(plan.arguments) > limit:
-        yield (
+        raise _RefusedError(
             "candidate",
-            (
-                f"{plan.symbol} has {len(plan.arguments)} integer and pointer parameters; "
-                f"at most {limit} can be passed on this platform"
-            ),
+            f"{plan.symbol} has {len(plan.arguments)} integer and pointer parameters; "
+            f"at most {limit} can be passed on this platform",
         )
-        return
+    return shim
+
+
+def _address(plan: NativePlan) -> int:
+    """The address of the candidate."""
     try:
         loaded = ctypes.CDLL(plan.library, mode=os.RTLD_NOW | os.RTLD_LOCAL)
     except OSError as error:
-        yield "candidate", f"{plan.library} cannot be loaded: {error}"
-        return
+        raise _RefusedError("candidate", f"{plan.library} cannot be loaded: {error}") from None
     try:
-        function = ctypes.cast(getattr(loaded, plan.symbol), ctypes.c_void_p).value or 0
+        return ctypes.cast(getattr(loaded, plan.symbol), ctypes.c_void_p).value or 0
     except AttributeError:
-        yield "symbol", plan.symbol
-        return
-    packed = guard.pack_plan(
-        plan,
-        function,
-        blocked=blocked,
-        descriptor=int(sys.argv[1]),
-        patience=patience,
-    )
-    opened: dict[bool, tuple[int, int]] = {}  # concurrent or not: threads, address of the guard
-    batch = _Batch(memory)
-    yield ("ready",)
-    while True:
-        command, size, offsets, count, rounds = channel.receive()
-        concurrent = command == "threads"
-        threads = count if concurrent else 1
-        if opened.get(concurrent, (0, 0))[0] < threads:
-            address = shim.softjac_guard_open(packed, shared_file(), ctypes.c_int64(threads))
-            if not address:
-                yield "sandbox", "no address space for guard pages: raise `ulimit -v`"
-                return
-            opened[concurrent] = threads, address
-        handle = ctypes.c_void_p(opened[concurrent][1])
-        calls, results, inputs, outputs = batch.addresses(size, offsets)
-        counts = [count, rounds] if concurrent else [count]
-        call = shim.softjac_guard_run_threads if concurrent else shim.softjac_guard_run
-        arguments = (
-            handle,
-            calls,
-            results,
-            *map(ctypes.c_int64, counts),
-            batch.addresses(size, (0,))[0],
-            inputs,
-            outputs,
-        )
-        failed = call(*arguments)
-        yield ("done", failed, footprint() if command == "soak" else None)
+        raise _RefusedError("symbol", plan.symbol) from None
 
 
-def _serve_python(
-    channel: Channel, source: tuple[str, str], path: list[str]
-) -> Iterator[tuple[Any, ...]]:
-    """Answers ("run", calls), ("threads", calls, rounds) and ("soak", call, count)."""
-    from softjac.oracle import python_call
+def _limit_resources() -> None:
+    """No core files, and not more than half of the machine's memory for one candidate."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(ValueError, OSError):
+        half = os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE // 2
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        limit = half if hard == resource.RLIM_INFINITY else min(half, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
-    warnings.simplefilter("ignore")  # the candidate's own affair
-    sys.path[:] = path
-    try:
-        function = _import(*source)
-    except Exception as error:
-        yield "candidate", f"cannot be imported: {type(error).__name__}: {error}"
-        return
-    except SystemExit as error:
-        yield "candidate", f"importing it exits: {error}"
-        return
-    if not callable(function):
-        yield "candidate", f"is {type(function).__name__}, not a callable"
-        return
-    yield "ready", python_call.parameters(function)
-    plan, library = channel.receive()
-    caller = python_call.Caller(function, plan, Path(library) if library else None)
-    caller.settle()
-    yield ("ready",)
-    while True:
-        command, *arguments = channel.receive()
-        if command == "run":
-            for call in arguments[0]:
-                yield "answer", caller.make(call)
-        elif command == "threads":
-            yield "answer", python_call.call_together(caller, *arguments)
-        else:
 
-            def put(growth: Any) -> None:
-                channel.send(("answer" if growth else "alive", growth))
+class _Python:
+    """Calls a Python callable."""
 
-            python_call.soak(caller, *arguments, put)
+    def __init__(self, channel: Channel, source: tuple[str, str], path: list[str]) -> None:
+        self._channel = channel
+        sys.path[:] = path
+        warnings.simplefilter("ignore")  # the candidate's own affair
+        try:
+            self._function = _import(*source)
+        except Exception as error:
+            reason = f"cannot be imported: {type(error).__name__}: {error}"
+            raise _RefusedError("candidate", reason) from None
+        except SystemExit as error:
+            raise _RefusedError("candidate", f"importing it exits: {error}") from None
+        if not callable(self._function):
+            kind = type(self._function).__name__
+            raise _RefusedError("candidate", f"is of type {kind}, not a callable")
+
+    def serve(self) -> None:
+        """Tells the parameters, takes a plan, then answers (command, its arguments)."""
+        from softjac.oracle import python_call, signature  # NumPy, which C candidates do without
+
+        send = self._channel.send
+        send(("ready", signature.describe(self._function)))
+        plan, library = self._channel.receive()
+        caller = python_call.Caller(self._function, plan, Path(library))
+        caller.settle()
+        send(("ready",))
+        while True:
+            command, *arguments = self._channel.receive()
+            if command == "run":
+                for call in arguments[0]:
+                    send(("answer", caller.make(call)))
+            elif command == "threads":
+                send(("answer", python_call.call_together(caller, *arguments)))
+            else:
+                for growth in python_call.soak(caller, *arguments):
+                    send(("alive" if growth is None else "answer", growth))
 
 
 def _import(module: str, name: str) -> Any:
@@ -160,7 +199,8 @@ def _import(module: str, name: str) -> Any:
         file = Path(module).resolve()
         sys.path.insert(0, str(file.parent))
         specification = importlib.util.spec_from_file_location(f"candidate_{file.stem}", file)
-        assert specification is not None and specification.loader is not None
+        assert specification is not None
+        assert specification.loader is not None
         loaded = importlib.util.module_from_spec(specification)
         sys.modules[specification.name] = loaded
         specification.loader.exec_module(loaded)
@@ -174,35 +214,6 @@ def _import(module: str, name: str) -> Any:
             raise AttributeError(f"{module} has no {part}{hint}")
         found = getattr(found, part)
     return found
-
-
-class _Batch:
-    """The memory shared with the parent: progress, calls, results, inputs, outputs."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._size = 0
-        self._address = 0
-        self._maps: list[mmap.mmap] = []
-
-    def addresses(self, size: int, offsets: tuple[int, ...]) -> list[ctypes.c_void_p]:
-        """The addresses of some offsets; the memory is mapped again when it has grown."""
-        if size != self._size:
-            mapped = mmap.mmap(self._descriptor, size)
-            self._maps.append(mapped)  # never unmapped: a candidate's thread may still run
-            self._address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
-            self._size = size
-        return [ctypes.c_void_p(self._address + offset) for offset in offsets]
-
-
-def _limit_resources() -> None:
-    """No core files, and not more than half of the machine's memory for one candidate."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(ValueError, OSError):
-        half = os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE // 2
-        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        limit = half if hard == resource.RLIM_INFINITY else min(half, hard)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
 if __name__ == "__main__":

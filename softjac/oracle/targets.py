@@ -1,0 +1,113 @@
+"""What a target names: a symbol in a library or a C source, or a Python callable."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from softjac._errors import CandidateError
+from softjac.native import _library
+from softjac.oracle.compiler import SOURCE_SUFFIXES, compile_library, preprocess
+from softjac.oracle.declaration import find
+from softjac.oracle.roles import HasRoles
+
+__all__ = [
+    "declaration_in",
+    "is_native",
+    "library_of",
+    "name_of",
+    "own_kernel",
+    "python_source",
+    "split",
+    "symbol_hint",
+]
+
+_LIBRARY_SUFFIXES = (".so", ".dylib")
+_SUFFIX_OF = {"float32": "f32", "float64": "f64", "bfloat16": "bf16", "float16": "f16"}
+
+
+def split(target: str) -> tuple[str, str]:
+    """A target's file or module, and the name in it."""
+    file, _, name = target.rpartition(":")
+    if not file or not name:
+        raise CandidateError(
+            f"target {target!r}: expected FILE:SYMBOL or MODULE:FUNCTION, such as libmine.so:f, "
+            "kernel.c:f, package.module:f or file.py:f"
+        )
+    return file, name
+
+
+def is_native(file: str) -> bool:
+    """Whether a file's name says library or C source."""
+    suffixes = Path(file).suffixes or [""]
+    return suffixes[-1] in (*SOURCE_SUFFIXES, *_LIBRARY_SUFFIXES) or (
+        ".so" in suffixes and suffixes[-1] != ".py"
+    )
+
+
+def library_of(file: str, cflags: Sequence[str]) -> Path:
+    """The shared library that a target's file is or compiles to."""
+    path = _existing(file, "")
+    return compile_library(path, cflags) if path.suffix in SOURCE_SUFFIXES else path.resolve()
+
+
+def declaration_in(header: str, symbol: str, cflags: Sequence[str]) -> str:
+    """A function's declaration in a header or source."""
+    return find(preprocess(_existing(header, "--header "), cflags), symbol)
+
+
+def symbol_hint(library: str, symbol: str) -> str:
+    """What a library has instead of a symbol that it lacks."""
+    tool = shutil.which("nm")
+    if tool is None:
+        return ""
+    command = [tool, "-D", "--defined-only", library]
+    listing = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    names = [line.split()[-1] for line in listing.splitlines() if " T " in line]
+    mangled = [name for name in names if name.startswith("_Z") and symbol in name]
+    if mangled:
+        return f'; it has {mangled[0]}: declare the function extern "C"'
+    near = difflib.get_close_matches(symbol, names, 1, 0.6)
+    return f"; did you mean {near[0]}?" if near else f"; it has {', '.join(names[:5]) or 'none'}"
+
+
+def python_source(file: str, name: str, op: str) -> tuple[str, str]:
+    """Where a child process imports a callable from: a module or file, and a name."""
+    if (file, name) == ("softjac", "reference"):
+        return "softjac", op
+    if file.endswith(".py"):
+        return str(_existing(file, "").resolve()), name
+    if not all(part.isidentifier() for part in file.split(".")):
+        raise CandidateError(
+            f"{file}: expected a module, or a file ending in .py, .so, .c, .cc or .cpp"
+        )
+    return file, name
+
+
+def own_kernel(op: HasRoles, dtype: str) -> tuple[str, str, str]:
+    """File, symbol and prototype of the project's own kernel, row strides and scale included."""
+    number = {"float32": "float", "float64": "double"}.get(dtype, "uint16_t")
+    arrays = [f"{number} *{role}, ptrdiff_t ld{role}" for role in (*op.takes[0], op.output)]
+    scale = "double scale" if dtype == "float64" else "float scale"
+    symbol = f"softjac_{op.name}_strided_{_SUFFIX_OF[dtype]}"
+    parameters = ", ".join([*arrays, "size_t rows", "size_t n", scale])
+    return str(_library.path()), symbol, f"int {symbol}({parameters})"
+
+
+def name_of(function: Any) -> str:
+    """A callable's name, for reports."""
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    module = getattr(function, "__module__", None)
+    return f"{module}:{name}" if module else str(name)
+
+
+def _existing(file: str, option: str) -> Path:
+    """A file that is there."""
+    path = Path(file)
+    if not path.is_file():
+        raise CandidateError(f"{option}{file}: there is no such file")
+    return path
