@@ -3,10 +3,11 @@
     python examples/from_the_question/benchmark.py
 
 The kernels are compiled with $CC -O2, as softjac compiles them, and called in a loop written in
-C, so that small sizes are not the time of a call from Python. Each figure is the best of five
+C, so that small sizes are not the time of a call from Python. Each figure is the best of the
 rounds, the kernels taking turns within a round.
 """
 
+import argparse
 import os
 import subprocess
 import tempfile
@@ -20,7 +21,6 @@ from softjac import native
 
 HERE = Path(__file__).parent
 KERNELS = ("softmax_vjp_scalar", "softmax_vjp_avx", "softmax_vjp_linear")
-ROUNDS = 5
 DECLARATIONS = "double seconds(void *kernel, const float *, const float *, float *, size_t, long);"
 LOOP = """
 #include <stddef.h>
@@ -63,6 +63,9 @@ def python_seconds(y, dy, dx, calls: int) -> float:
 
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as name:
         ffi, lib = compiled(Path(name))
         print("nanoseconds a call; in brackets how many times faster than the scalar kernel")
@@ -73,7 +76,7 @@ def main() -> None:
             y /= y.sum()
             pointers = [ffi.from_buffer("float[]", array) for array in (y, dy, dx)]
             best = dict.fromkeys((*KERNELS, "softjac"), float("inf"))
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 for kernel in KERNELS:
                     linear = kernel == "softmax_vjp_linear"
                     calls = max(1, int(2e7 / (n if linear else n * n)))
