@@ -46,13 +46,13 @@
                                                          size_t n) {                               \
         ptrdiff_t ld = (ptrdiff_t)n;                                                               \
         return run(SOFTJAC_CROSS_ENTROPY_LABELS, type,                                             \
-                   &(softjac_call){x, labels, dx, ld, 0, ld, rows, n, 1.0, loss});                 \
+                   &(softjac_call){x, labels, dx, ld, 8, ld, rows, n, 1.0, loss});                 \
     }                                                                                              \
     softjac_status softjac_cross_entropy_labels_strided_##suffix(                                  \
         const c_type *x, ptrdiff_t ldx, const int64_t *labels, c_type *loss, c_type *dx,           \
         ptrdiff_t lddx, size_t rows, size_t n, real scale) {                                       \
         return run(SOFTJAC_CROSS_ENTROPY_LABELS, type,                                             \
-                   &(softjac_call){x, labels, dx, ldx, 0, lddx, rows, n, scale, loss});            \
+                   &(softjac_call){x, labels, dx, ldx, 8, lddx, rows, n, scale, loss});            \
     }
 
 #define ALL_OPS(c_type, real, suffix, type)                                                        \

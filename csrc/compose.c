@@ -72,7 +72,8 @@ static void in_float(const format *f, softjac_op op, const softjac_call *call, s
     softjac_call part = {first, NULL, first, n, n, n, rows, f->n, call->scale, NULL};
     widen(f, call->first, call->ld_first, row, rows, first);
     if (labels) {
-        part.second = (const int64_t *)call->second + row;
+        part.ld_second = call->ld_second;
+        part.second = (const char *)call->second + row * (size_t)call->ld_second;
     } else if (call->second) {
         widen(f, call->second, call->ld_second, row, rows, second);
         part.second = second;

@@ -95,9 +95,10 @@ static softjac_status run_piece(void *context, size_t begin, size_t end) {
 
 /* Whether every label is a class. */
 static bool labels_fit(const softjac_call *call) {
-    const int64_t *labels = call->second;
-    for (size_t r = 0; r < call->rows; r++)
-        if (labels[r] < 0 || (uint64_t)labels[r] >= call->n) return false;
+    for (size_t r = 0; r < call->rows; r++) {
+        int64_t label = softjac_label(call, r);
+        if (label < 0 || (uint64_t)label >= call->n) return false;
+    }
     return true;
 }
 
@@ -134,7 +135,8 @@ softjac_status softjac_execute(softjac_op op, softjac_type type, const softjac_c
     if (op == SOFTJAC_CROSS_ENTROPY_LABELS && !labels_fit(call)) return SOFTJAC_BAD_LABEL;
     size_t bytes = call->rows * call->n * item;
     if (overlaps(call->first, call->ld_first, call, bytes, elements * item) ||
-        overlaps(call->second, call->ld_second, call, bytes, elements * item))
+        (op != SOFTJAC_CROSS_ENTROPY_LABELS &&
+         overlaps(call->second, call->ld_second, call, bytes, elements * item)))
         return SOFTJAC_OVERLAP;
     work w = {kernels, call, op, type};
     size_t units = square ? call->rows * call->n : call->rows;

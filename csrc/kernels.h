@@ -14,7 +14,7 @@ typedef struct {
     const void *first;  /* x or y */
     const void *second; /* dy, x_dot, target or labels; NULL for one-input ops */
     void *out;          /* for the cross-entropies dx, which may be NULL */
-    ptrdiff_t ld_first, ld_second, ld_out;
+    ptrdiff_t ld_first, ld_second, ld_out; /* for labels ld_second is their size, 4 or 8 bytes */
     size_t rows, n;
     double scale;
     void *loss; /* of the cross-entropies, dense; may be NULL */
@@ -35,6 +35,12 @@ typedef enum {
 } softjac_op;
 
 typedef enum { SOFTJAC_F32, SOFTJAC_F64, SOFTJAC_BF16, SOFTJAC_F16 } softjac_type;
+
+/* The label of a row. */
+static inline int64_t softjac_label(const softjac_call *call, size_t row) {
+    return call->ld_second == 4 ? ((const int32_t *)call->second)[row]
+                                : ((const int64_t *)call->second)[row];
+}
 
 /* Computes the units [begin, end) of a call: rows, or for the Jacobians their rows * n lines. */
 typedef void softjac_kernel(const softjac_call *call, size_t begin, size_t end);

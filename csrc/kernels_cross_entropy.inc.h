@@ -95,13 +95,12 @@ static void V(labels_row)(V(row) *row, size_t label, REAL *loss, size_t n) {
 }
 
 static void V(cross_entropy_labels)(const softjac_call *call, size_t begin, size_t end) {
-    const int64_t *labels = call->second;
     REAL *loss = call->loss;
     for (size_t r = begin; r < end; r++) {
         REAL scale = (REAL)call->scale;
         V(row) row = {.scale = scale, .factor = scale};
         row.first = ROW_POINTER(const REAL, call->first, call->ld_first, r);
         if (call->out) row.out = ROW_POINTER(REAL, call->out, call->ld_out, r);
-        V(labels_row)(&row, (size_t)labels[r], loss ? loss + r : NULL, call->n);
+        V(labels_row)(&row, (size_t)softjac_label(call, r), loss ? loss + r : NULL, call->n);
     }
 }

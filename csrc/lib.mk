@@ -5,7 +5,7 @@ CFLAGS ?=
 SOFTJAC_CFLAGS := -std=c11 -O3 -g0 -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra $(CFLAGS)
 SOFTJAC_OBJECTS_DIR := build/csrc
 SOFTJAC_TARGET := $(shell $(CC) -dumpmachine 2>/dev/null)
-SOFTJAC_SOURCES := api dispatch compose threads kernels_portable $(if $(filter x86_64%,$(SOFTJAC_TARGET)),kernels_avx2 kernels_avx512) \
+SOFTJAC_SOURCES := api dispatch compose threads xla_ffi kernels_portable $(if $(filter x86_64%,$(SOFTJAC_TARGET)),kernels_avx2 kernels_avx512) \
     $(patsubst csrc/%.c,%,$(wildcard csrc/guard.c))
 SOFTJAC_OBJECTS := $(SOFTJAC_SOURCES:%=$(SOFTJAC_OBJECTS_DIR)/%.o)
 SOFTJAC_LIBRARY := softjac/native/libsoftjac.$(if $(findstring darwin,$(SOFTJAC_TARGET)),dylib,so)

@@ -299,6 +299,19 @@ softjac_status softjac_cross_entropy_labels_strided_f16(const uint16_t *x, ptrdi
                                                         uint16_t *dx, ptrdiff_t lddx, size_t rows,
                                                         size_t n, float scale);
 
+/* Handlers for XLA's foreign-function interface: they take its call frame and return its error or
+   NULL. softmax_product is VJP and JVP alike. */
+void *softjac_xla_softmax(void *frame);
+void *softjac_xla_log_softmax(void *frame);
+void *softjac_xla_softmax_product(void *frame);
+void *softjac_xla_softmax_vjp_from_logits(void *frame);
+void *softjac_xla_log_softmax_vjp(void *frame);
+void *softjac_xla_log_softmax_jvp(void *frame);
+void *softjac_xla_softmax_jacobian(void *frame);
+void *softjac_xla_log_softmax_jacobian(void *frame);
+void *softjac_xla_cross_entropy(void *frame);
+void *softjac_xla_cross_entropy_labels(void *frame);
+
 /* end marker */
 
 #if defined(__GNUC__)
