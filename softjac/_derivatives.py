@@ -2,8 +2,8 @@
 
 The Jacobian of softmax is J = diag(y) - y yᵀ, that of log_softmax I - 1 yᵀ. Their textbook
 products cancel where one probability is near 1 or where the vector has a large common offset.
-J·1 = 0, so a constant may be taken off first: here the entry of the dominant class (y > 1/2), or
-else the mean Σ y t. The result is then accurate in every component.
+J·1 = 0, so a constant may be taken off first: here the entry of the vector that is next to its
+mean Σ y t. The result is then accurate in every component.
 
 `product` is the three linear maps as one JAX primitive: linear in its vector, transposed into
 itself or its sibling, so that forward, reverse and higher derivatives all go through the accurate
@@ -221,16 +221,17 @@ def complement(y: Array, axes: tuple[int, ...]) -> Array:
 def _centred(y: Array, t: Array, axes: tuple[int, ...]) -> Array:
     """Give t - Σ y t without cancellation (any constant may be taken off first, as Σ y = 1).
 
-    That constant is t of the dominant class, or the mean. A mean lies between the least and the
-    greatest, which makes it exact where t is constant.
+    That constant is the entry of t next to the mean: no entry is nearer to the mean than it is, so
+    that nothing subtracted is larger than the spread of t; and where most of the probability lies
+    on equal entries, as in a dominant class, those become exactly 0.
     """
-    dominant = y > 0.5
+    mean = jnp.sum(y * t, axes, keepdims=True)
     present = y > 0
-    least = jnp.min(jnp.where(present, t, jnp.inf), axes, keepdims=True, initial=jnp.inf)
-    greatest = jnp.max(jnp.where(present, t, -jnp.inf), axes, keepdims=True, initial=-jnp.inf)
-    at_dominant = jnp.sum(jnp.where(dominant, t, 0), axes, keepdims=True)  # one term: exact
-    mean = jnp.clip(accurate_sum(y * t, axes), least, greatest)
-    e = t - jnp.where(jnp.any(dominant, axes, keepdims=True), at_dominant, mean)
+    above = jnp.where(present & (t >= mean), t, jnp.inf)
+    below = jnp.where(present & (t <= mean), t, -jnp.inf)
+    least = jnp.min(above, axes, keepdims=True, initial=jnp.inf)
+    greatest = jnp.max(below, axes, keepdims=True, initial=-jnp.inf)
+    e = t - jax.lax.stop_gradient(jnp.where(least - mean < mean - greatest, least, greatest))
     return e - accurate_sum(y * e, axes)
 
 

@@ -151,9 +151,11 @@ def _shifted(
     """Logits less their maximum, and their exponentials.
 
     The rounding error of x - max, which exp would magnify by |x - max|, is found by TwoSum and
-    multiplied back. The scale multiplies the difference, never the logits: a product that the
-    compiler computes twice, once fused and once rounded, made NaN of large ones (jax#37234).
+    multiplied back. The scale multiplies the difference, never the logits; and a selection keeps
+    the caller's own product from being fused into the difference: computed twice, once fused and
+    once rounded, a large product made NaN (jax#37234).
     """
+    x = jnp.where(x != 0, x, 0)
     if where is not None:
         x = jnp.where(where, x, -jnp.inf)
     maximum = jnp.max(x, axes, keepdims=True, initial=-jnp.inf)
