@@ -5,7 +5,6 @@
 #include "guard.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -14,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -84,12 +84,24 @@ static __attribute__((noinline)) void scrub_stack(int byte) {
 static void probe_heap(void) {
     static void *(*volatile allocate)(size_t) = malloc;
     static void (*volatile release)(void *) = free;
-    static const size_t sizes[] = {24, 200, 1500, 70000};
+    static const size_t sizes[] = {24, 200, 1500, 120000};
     void *blocks[sizeof sizes / sizeof *sizes];
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         blocks[i] = allocate(sizes[i]);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         release(blocks[i]);
+}
+
+/* Whether the allocator still works after it, or the candidate, called abort. */
+static int heap_is_sound(struct slot *slot) {
+    int sound = 0;
+    if (sigsetjmp(slot->jump, 1) == 0) {
+        slot->inside = 1;
+        probe_heap();
+        sound = 1;
+    }
+    slot->inside = 0;
+    return sound;
 }
 
 typedef int64_t word;
@@ -107,6 +119,13 @@ static word invoke(const softjac_guard_plan *plan, const word *w, double scale) 
     if (plan->scale == 8)
         return ((double_function)function)(ARGUMENTS, scale);
     return ((plain_function)function)(ARGUMENTS);
+}
+
+/* What tells the parent's channel from other files; 0 where its descriptor is closed. */
+static uint64_t channel_number(const struct softjac_guard *guard) {
+    struct stat status;
+    int descriptor = (int)guard->plan.descriptor;
+    return descriptor < 0 || fstat(descriptor, &status) ? 0 : (uint64_t)status.st_ino;
 }
 
 /* Calls the function, and comes back whatever signal it raises. */
@@ -146,7 +165,7 @@ static __attribute__((noinline)) void enter(struct slot *slot, const softjac_gua
         for (int s = 1; s < 32; s++)
             if (sigismember(&mask, s) != sigismember(&slot->mask, s))
                 result->environment |= SOFTJAC_GUARD_MASK;
-    if (guard->plan.descriptor >= 0 && fcntl((int)guard->plan.descriptor, F_GETFD) == -1)
+    if (channel_number(guard) != guard->channel)
         result->environment |= SOFTJAC_GUARD_DESCRIPTOR;
 }
 
@@ -247,6 +266,7 @@ static void run_call(struct slot *slot, const softjac_guard_call *call,
 static void begin_run(struct softjac_guard *guard, softjac_guard_progress *progress) {
     guard->progress = progress;
     guard->process = getpid();
+    guard->channel = channel_number(guard);
     guard->armed = now();
     atomic_store(&stray, progress);
     install_handlers(guard);
@@ -274,8 +294,10 @@ int64_t softjac_guard_run(softjac_guard *guard, const softjac_guard_call *calls,
     begin_thread(&guard->slots[0]);
     for (int64_t i = 0; i < count; i++) {
         run_call(&guard->slots[0], &calls[i], &results[i], inputs, outputs, NULL, 1);
-        if (results[i].environment & SOFTJAC_GUARD_DESCRIPTOR)
-            break; /* nobody can be told: the parent finds out and starts another process */
+        /* The parent then starts another process for the rest. */
+        if (results[i].environment & SOFTJAC_GUARD_DESCRIPTOR ||
+            (results[i].signal == SIGABRT && !heap_is_sound(&guard->slots[0])))
+            break;
     }
     alarm(0);
     return 0;

@@ -37,6 +37,7 @@ struct softjac_guard {
     softjac_guard_plan plan;
     int64_t size, threads; /* bytes of a region, slots */
     pid_t process;
+    uint64_t channel; /* the file number of the parent's channel */
     struct sigaction handlers[WATCHED];
     softjac_guard_progress *progress;
     double armed;

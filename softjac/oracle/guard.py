@@ -17,6 +17,7 @@ __all__ = [
     "PROGRESS",
     "RESULT",
     "VERSION",
+    "WAITING",
     "NativePlan",
     "Result",
     "environment_names",
@@ -35,8 +36,8 @@ CALL: Final = struct.Struct("=10qd")
 RESULT: Final = struct.Struct(f"={10 + 2 * OUTSIDE}qd")
 PROGRESS: Final = struct.Struct("=6q")
 
+WAITING: Final = 0
 INSIDE: Final = 2
-CHECKING: Final = 3
 DONE: Final = 4
 FAULTED: Final = 5
 

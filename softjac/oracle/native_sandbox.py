@@ -77,7 +77,9 @@ class NativeSandbox:
                 child.has_faulted |= result.status == guard.FAULTED
             finished = len(outcomes) - done
             if answer.death is None and finished < count:
-                raise ArgumentError(f"arrays too large: {calls[len(outcomes)].rows} rows")
+                if results[finished].status != guard.WAITING:
+                    raise ArgumentError(f"arrays too large: {calls[len(outcomes)].rows} rows")
+                self._drop_child()  # its heap or descriptors are damaged
             if answer.death is not None:
                 self._drop_child()
                 was_inside = finished < count and results[finished].status >= guard.INSIDE

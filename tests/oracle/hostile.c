@@ -1,0 +1,170 @@
+/* Candidates that misbehave, one function each, all with the prototype of a softmax VJP. Each does
+ * its harm in calls of n = 5 alone and computes the right result otherwise, so that a test sees
+ * whom the sandbox blames. */
+#define _GNU_SOURCE
+#include <fenv.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#endif
+
+#define PARAMETERS const float *y, const float *dy, float *dx, size_t rows, size_t n
+
+static int right(PARAMETERS) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        double sum = 0;
+        for (size_t i = 0; i < n; i++)
+            sum += (double)y[i] * dy[i];
+        for (size_t i = 0; i < n; i++)
+            dx[i] = (float)(y[i] * (dy[i] - sum));
+    }
+    return 0;
+}
+
+#define HOSTILE(name, ...)                                                                         \
+    int name(PARAMETERS) {                                                                         \
+        if (n == 5) {                                                                              \
+            __VA_ARGS__;                                                                           \
+        }                                                                                          \
+        return right(y, dy, dx, rows, n);                                                          \
+    }
+
+static volatile float sink;
+static volatile int zero;
+
+int honest(PARAMETERS) { return right(y, dy, dx, rows, n); }
+HOSTILE(refuses, return 7)
+
+/* signals */
+HOSTILE(reads_null, sink = *(volatile float *)(uintptr_t)zero)
+HOSTILE(aborts, fprintf(stderr, "vjp.c:12: assertion failed"); abort())
+HOSTILE(divides_by_zero, sink = (float)((int)n / zero))
+HOSTILE(traps, __builtin_trap())
+HOSTILE(raises_segv, raise(SIGSEGV))
+HOSTILE(jumps_nowhere, jmp_buf b; memset(&b, 0x5a, sizeof b); longjmp(b, 1))
+static __attribute__((noinline)) int dive(volatile char *above) {
+    volatile char here[4096];
+    here[0] = above ? above[0] : 0;
+    return dive(here) + here[0];
+}
+HOSTILE(overflows_stack, sink = (float)dive(NULL))
+HOSTILE(overflows_stack_unguarded, stack_t off = {.ss_flags = SS_DISABLE}; sigaltstack(&off, NULL);
+        sink = (float)dive(NULL))
+#if defined(__x86_64__)
+HOSTILE(loads_misaligned, sink = _mm_cvtss_f32(*(volatile __m128 *)((uintptr_t)y + 1)))
+#endif
+
+/* ends */
+HOSTILE(exits, exit(3))
+HOSTILE(exits_at_once, _exit(4))
+HOSTILE(kills_itself, kill(getpid(), SIGKILL))
+HOSTILE(terminates_itself, raise(SIGTERM))
+
+/* hangs */
+HOSTILE(loops, for (;;) sink = 1)
+HOSTILE(sleeps, for (;;) pause())
+HOSTILE(loops_deaf, sigset_t all; sigfillset(&all); sigprocmask(SIG_BLOCK, &all, NULL);
+        for (;;) sink = 1)
+
+/* processes, threads, descriptors */
+HOSTILE(closes_descriptors, for (int i = 0; i < 1000; i++) close(i))
+HOSTILE(redirects_descriptors, for (int i = 3; i < 100; i++) dup2(2, i))
+HOSTILE(forks, fork())
+HOSTILE(forks_and_lingers, if (fork() == 0) for (;;) pause())
+HOSTILE(forks_and_crashes, if (fork() == 0) sink = *(volatile float *)(uintptr_t)zero)
+static void *crash(void *p) { sink = *(volatile float *)p; return p; }
+static void *linger(void *p) {
+    for (;;)
+        pause();
+    return p;
+}
+HOSTILE(crashes_in_thread, pthread_t t; pthread_create(&t, NULL, crash, NULL);
+        pthread_join(t, NULL))
+HOSTILE(leaves_threads, pthread_t t; pthread_create(&t, NULL, linger, NULL))
+HOSTILE(leaves_descriptors, sink = (float)dup(2))
+HOSTILE(leaves_memory, char *p = malloc(5000); memset(p, 1, 5000); sink = p[zero])
+
+/* the heap */
+HOSTILE(overruns_heap, char *p = malloc(100); memset(p, 0x5a, 160); sink = p[zero])
+HOSTILE(frees_twice, void *volatile p = malloc(2000); free(p); free(p))
+
+/* memory that is not its own */
+HOSTILE(writes_input, ((float *)(uintptr_t)y)[0] = 3)
+HOSTILE(writes_and_restores_input, volatile float *p = (float *)(uintptr_t)dy; float f = p[1];
+        p[1] = 9; p[1] = f)
+HOSTILE(writes_far_before, ((char *)dx)[-100000] = 1)
+HOSTILE(writes_narrow_index, dx[(int)(1u << 31)] = 1)
+
+/* the environment */
+HOSTILE(rounds_up, fesetround(FE_UPWARD))
+#if defined(__x86_64__)
+HOSTILE(flushes, _mm_setcsr(_mm_getcsr() | 0x8040))
+HOSTILE(unmasks, _mm_setcsr(_mm_getcsr() & ~0x200u))
+HOSTILE(narrows_x87, unsigned short w = 0x007f; __asm__ volatile("fldcw %0" : : "m"(w)))
+HOSTILE(leaves_mmx, __asm__ volatile("movd %%eax, %%mm0" : : : "mm0"))
+HOSTILE(leaves_direction, __asm__ volatile("std"))
+#endif
+static void handler(int s) { (void)s; }
+HOSTILE(installs_handler, signal(SIGFPE, handler))
+HOSTILE(blocks_signals, sigset_t s; sigemptyset(&s); sigaddset(&s, SIGUSR1);
+        sigprocmask(SIG_BLOCK, &s, NULL))
+static sigjmp_buf back;
+static void jump_back(int s) { siglongjmp(back, s); }
+HOSTILE(
+    swallows_fault, struct sigaction mine, theirs; memset(&mine, 0, sizeof mine);
+    mine.sa_handler = jump_back; sigaction(SIGSEGV, &mine, &theirs);
+    if (sigsetjmp(back, 1) == 0) sink = dy[rows * n]; sigaction(SIGSEGV, &theirs, NULL))
+
+/* talk */
+HOSTILE(talks, for (int i = 0; i < 20000; i++) { printf("chatter %d\n", i); } fflush(stdout))
+
+/* state: a lock that a fault leaves taken */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+int faults_with_lock(PARAMETERS) {
+    pthread_mutex_lock(&lock);
+    if (n == 5)
+        sink = *(volatile float *)(uintptr_t)zero;
+    pthread_mutex_unlock(&lock);
+    return right(y, dy, dx, rows, n);
+}
+
+/* a result that depends on what the stack or the heap held before */
+int reads_fresh_stack(PARAMETERS) {
+    volatile float lanes[64];
+    right(y, dy, dx, rows, n);
+    dx[0] = lanes[17];
+    return 0;
+}
+
+/* addresses, as a result */
+int tells_addresses(PARAMETERS) {
+    right(y, dy, dx, rows, n);
+    if (n >= 6) {
+        uintptr_t seen[3] = {(uintptr_t)y, (uintptr_t)dy, (uintptr_t)dx};
+        memcpy(dx, seen, sizeof seen);
+    }
+    return 0;
+}
+
+/* a buffer shared by all callers */
+static float shared[1 << 20];
+int shares_buffer(PARAMETERS) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < n; i++)
+            shared[i] = y[r * n + i] * dy[r * n + i];
+    for (size_t r = 0; r < rows; r++) {
+        double sum = 0;
+        for (size_t i = 0; i < n; i++)
+            sum += shared[i];
+        for (size_t i = 0; i < n; i++)
+            dx[r * n + i] = (float)(shared[i] - y[r * n + i] * sum);
+    }
+    return 0;
+}
