@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import platform
 import subprocess
 import sys
@@ -20,7 +19,7 @@ import pytest
 from softjac._errors import ArgumentError, CandidateError, SandboxError
 from softjac.oracle import guard, native_sandbox
 from softjac.oracle import sandbox as sandboxes
-from softjac.oracle.call import Call, Fault, Layout
+from softjac.oracle.call import Call, Fault, Layout, Outcome
 from softjac.oracle.candidate import Candidate, load, open_sandbox
 from softjac.oracle.sandbox import Sandbox
 
@@ -63,6 +62,11 @@ def is_right(one: Call, output: Array | None) -> bool:
     return output is not None and np.allclose(output, right(one), rtol=1e-5, atol=1e-6)
 
 
+def is_clean(outcome: Outcome) -> bool:
+    """Whether the call left everything else as it was."""
+    return outcome.changed == outcome.outside == outcome.environment == ()
+
+
 def test_an_honest_candidate_is_right_at_every_size_and_layout() -> None:
     """Outputs come back as computed, whatever the side, offset and poison."""
     calls = [
@@ -77,7 +81,8 @@ def test_an_honest_candidate_is_right_at_every_size_and_layout() -> None:
     for one, outcome in zip(calls, outcomes, strict=True):
         assert outcome.status == "ok"
         assert is_right(one, outcome.output)
-        assert not (outcome.changed or outcome.outside or outcome.environment or outcome.message)
+        assert is_clean(outcome)
+        assert not outcome.message
         assert outcome.seconds < 1
 
 
@@ -130,7 +135,7 @@ def blamed(name: str, timeout: float = 10.0) -> Any:
         if one.n != 5:
             assert outcome.status == "ok"
             assert is_right(one, outcome.output)
-            assert not (outcome.changed or outcome.outside or outcome.environment)
+            assert is_clean(outcome)
     return outcomes[2]
 
 
@@ -478,8 +483,9 @@ def test_wrong_inputs_are_the_caller_s_mistake() -> None:
     with opened("honest") as sandbox:
         with pytest.raises(ArgumentError, match=r"input y: expected float32 of shape \(2, 4\)"):
             sandbox.run([short])
-        with pytest.raises(ArgumentError, match="too large"):
-            sandbox.run([call(3, layout=Layout(offset=1 << 40))])
+        for run in (sandbox.run, sandbox.run_threads):
+            with pytest.raises(ArgumentError, match="too large"):
+                run([call(3, layout=Layout(offset=1 << 40))])
         assert sandbox.run([call(4)])[0].status == "ok"
 
 
@@ -525,7 +531,7 @@ def test_nothing_is_left_open() -> None:
     """A sandbox gives back every descriptor it opened."""
 
     def descriptors() -> int:
-        return len(os.listdir("/dev/fd"))
+        return len(list(Path("/dev/fd").iterdir()))
 
     with opened("exits", timeout=1) as sandbox:
         sandbox.run([call(5)])
