@@ -22,8 +22,8 @@ def accurate_sum(terms: jax.Array, axes: tuple[int, ...]) -> jax.Array:
     roundings at n = 4096, 2^16, 2^20 or 2^24: at most 1 + 2 log2 n.
     Not linear to JAX: for sums that are to be transposed there is `jnp.sum`.
     """
-    # High and low parts must come from the same bits. A product that one loop fuses into its sum and
-    # another rounds first would not be the same: the selection stands in between.
+    # High and low parts must come from the same bits. A product that one loop fuses into its sum
+    # and another rounds first would not be the same: the selection stands in between.
     terms = jnp.where(terms != 0, terms, 0)
     for axis in axes:
         while terms.shape[axis] > _MANY:
@@ -60,7 +60,7 @@ def _exact_sum(terms: jax.Array, axis: int) -> jax.Array:
     """
     if terms.shape[axis] <= _FEW:
         return jnp.sum(terms, axis, keepdims=True)
-    most = float(jnp.finfo(terms.dtype).max) / 2
+    most = float(np.finfo(terms.dtype).max) / 2
     bound = jnp.minimum(4 * jnp.sum(jnp.abs(terms), axis, keepdims=True), most)
     high = (bound + terms) - bound
     return jnp.sum(high, axis, keepdims=True) + jnp.sum(terms - high, axis, keepdims=True)
