@@ -85,9 +85,9 @@ def _kind(trial: Trial) -> str:
         return "unknown"
     for n in LENGTHS:
         task = Task("simple", n, 4 if trial.candidate.dtype == "float64" else 16, trial.seed)
-        if not trial.affordable(n) or not trial.allows(task):
+        if not trial.affordable(n) or not trial.suits(task):
             continue
-        if trial.compiles or (trial.candidate.dtype == "float64" and n > 20_000):
+        if trial.candidate.dtype == "float64" and n > 20_000:
             continue
         depth = _depth(trial, task)
         if depth is None:

@@ -41,21 +41,27 @@ LAMBDA = 6.0
 # exp and log of an honest library are within 4 units in the last place, 8 u, at small arguments.
 ELEMENTARY = 8.0
 
+# exp(-NOTHING) is 0 in every dtype: what is further below the maximum has nothing left to round.
+NOTHING = 1e4
+
 
 @dataclass(slots=True)
 class Bound:
     """What an honest candidate may differ by; arrays are `(rows, elements)` and `(rows,)`.
 
-    own is what a candidate that sums afresh for every element may add to the tolerance.
+    afresh is what is added for a candidate that sums afresh for every element, as a product with
+    the explicit Jacobian does: its element i has the term y_i v_i among those it sums, and its
+    entries may be flushed.
     """
 
     tolerance: Array
     directions: tuple[Array, ...] = ()
     windows: tuple[Array, ...] = ()
     likely: tuple[Array, ...] = ()
+    afresh: Array | float = 0.0
 
     def own(self) -> Array:
-        """The tolerance of a candidate whose every element has sums of its own."""
+        """How far each element may be from the exact answer by itself."""
         total = self.tolerance.copy()
         for direction, window in zip(self.directions, self.windows, strict=True):
             total += np.abs(direction) * window[:, None]
@@ -106,8 +112,9 @@ def forward_error(sample: Sample) -> Forward:
     in all (another Σ y_j 3 r_j), and each rise costs an exp and a product (9).
     """
     u = sample.precision.u
-    argument, gap, level = argument_error(sample), sample.finite_gap, -sample.log_y
-    level = np.where(np.isfinite(level), level, 0.0)
+    argument = np.minimum(argument_error(sample), NOTHING)
+    gap = np.minimum(sample.finite_gap, NOTHING)
+    level = np.minimum(np.where(np.isfinite(sample.log_y), -sample.log_y, 0.0), NOTHING)
     direct = argument + exp_error(gap) + 2.0
     logarithm = argument + level + exp_error(level) + 1.0
     terms = (sample.y * (argument + exp_error(gap) + 3.0 * gap)).sum(axis=1)
@@ -174,7 +181,9 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
         windows = (worst + moved, forward.window)
         chances = (likely + moved, forward.likely)
     tolerance = abs(sample.scale) * tolerance + 2.0 * tiny * max(1.0, abs(sample.scale))
-    bound = Bound(tolerance, directions, windows, chances)
+    afresh = (sample.n + 3) * u * y * np.abs(v) + tiny * np.abs(v).sum(axis=1, keepdims=True)
+    afresh *= abs(sample.scale)
+    bound = Bound(tolerance, directions, windows, chances, afresh)
     return rounded_to_storage(sample, exact, bound)
 
 

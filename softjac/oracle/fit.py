@@ -48,7 +48,7 @@ def judge(residual: Array, bound: Bound, *, own_sums: bool = False) -> Judged:
     broken = ~np.isfinite(residual)
     clean = np.where(broken, 0.0, residual)
     if own_sums or not bound.directions:
-        scaled = np.abs(clean) / bound.own()
+        scaled = np.abs(clean) / (bound.own() + bound.afresh)
         numbers = np.zeros((rows, 0))
         ratio = scaled.max(axis=1)
         suspect = np.zeros(rows, bool)
@@ -81,11 +81,14 @@ def _one_number(weighted: Array, slopes: list[Array], bound: Bound) -> tuple[Arr
         near = np.where((low <= 0.0) & (high >= 0.0), 0.0, np.minimum(np.abs(low), np.abs(high)))
         least[undecided] = near
         honest = (low <= high) & (near <= window[undecided])
-        open_ratio = np.maximum(ratio[undecided], np.nextafter(1.0, 2.0))
-        ratio[undecided] = np.where(honest, np.minimum(ratio[undecided], 1.0), open_ratio)
         middle = np.clip(0.5 * (low + high), -window[undecided], window[undecided])
-        usable = honest & np.isfinite(middle)
-        best[undecided] = np.where(usable, middle, best[undecided])
+        middle = np.where(honest & np.isfinite(middle), middle, best[undecided])
+        left = np.abs(weighted[undecided] - middle[:, None] * slope[undecided]).max(axis=1)
+        open_ratio = np.minimum(ratio[undecided], left)
+        best[undecided] = np.where(left < ratio[undecided], middle, best[undecided])
+        ratio[undecided] = np.where(
+            honest, np.minimum(open_ratio, 1.0), np.maximum(open_ratio, np.nextafter(1.0, 2.0))
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         reach = np.where(least == 0.0, 0.0, least / window)
     return best[:, None], np.maximum(ratio, np.minimum(reach, 1.0)), least
@@ -106,22 +109,24 @@ def _interval(weighted: Array, slope: Array) -> tuple[Array, Array]:
 def _two_numbers(weighted: Array, slopes: list[Array], bound: Bound) -> tuple[Array, Array, Array]:
     """The same for two free numbers: least squares, reweighting towards the minimax, exactly last."""
     windows = np.stack(bound.windows, axis=1)
-    weights = np.ones_like(weighted)
     best = np.zeros_like(windows)
     error = np.abs(weighted).max(axis=1)
-    for _ in range(12):
-        open_rows = error > 0.9
-        if not open_rows.any():
-            break
-        trial = _least_squares(weighted, slopes, weights)
-        trial = np.clip(trial, -windows, windows)
-        left = np.abs(weighted - sum(trial[:, [k]] * s for k, s in enumerate(slopes)))
+    rows = np.arange(len(weighted))
+    weights = np.ones_like(weighted)
+    for _ in range(30):
+        part = [slope[rows] for slope in slopes]
+        trial = np.clip(_least_squares(weighted[rows], part, weights), -windows[rows], windows[rows])
+        left = np.abs(weighted[rows] - sum(trial[:, [k]] * s for k, s in enumerate(part)))
         trial_error = left.max(axis=1)
-        better = trial_error < error
-        best[better] = trial[better]
-        error = np.minimum(error, trial_error)
+        better = trial_error < error[rows]
+        best[rows[better]] = trial[better]
+        error[rows] = np.minimum(error[rows], trial_error)
         weights = weights * (left + 1e-12)
         weights /= weights.max(axis=1, keepdims=True)
+        still = error[rows] > 0.5
+        if not still.any():
+            break
+        rows, weights = rows[still], weights[still]
     refuted = 0
     for row in np.flatnonzero(error > 1.0):
         if refuted >= EXACT_ROWS:

@@ -33,6 +33,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 VECTOR_LENGTHS = (4, 8, 16, 32, 64)
 
+# Parts of a row that a maximum is taken of by mistake.
+HALF = slice(0, -2)
+PARTS = (HALF, slice(0, 1), slice(1, None), slice(0, -1), slice(0, None, 2), slice(1, None, 2))
+
 
 def softmax(z: Array) -> Array:
     """Softmax of rows."""
@@ -49,6 +53,8 @@ def log_softmax(z: Array) -> Array:
 def log(probabilities: Array) -> Array:
     """log, with log 0 = -inf."""
     with np.errstate(divide="ignore", invalid="ignore"):
+        if isinstance(probabilities, np.ma.MaskedArray):
+            return np.ma.masked_array(np.log(probabilities.data), mask=probabilities.mask)
         return np.asarray(np.log(probabilities))
 
 
@@ -172,6 +178,8 @@ def forward(finish: Callable[[Array], Array]) -> tuple[Mistake, ...]:
                 ("partial-max", _first_vector_max, lambda s, lanes=lanes: s.n > lanes),
             )
         ]
+    for part in PARTS:
+        found.append(made("partial-max", lambda s, part=part: _part_max(s, part), _several))
     return tuple(found)
 
 
@@ -181,9 +189,14 @@ def _body(sample: Sample, lanes: int) -> Array:
 
 
 def _normalised(sample: Sample, shift: Array) -> Array:
-    """exp(z - shift) over its sum, as the candidate's arithmetic has it."""
+    """exp(z - shift) over its sum, as the candidate's arithmetic has it; unsure where that is tiny.
+
+    A tiny sum has few bits left, and its reciprocal may overflow where its quotient does not.
+    """
     weights = rounded(np.exp(rounded(sample.z - shift, sample)), sample)
-    return np.asarray(weights / rounded(weights.sum(axis=1, keepdims=True), sample))
+    total = rounded(weights.sum(axis=1, keepdims=True), sample)
+    unsure = (total < 1e8 * sample.precision.tiny) & (total > 0.0)
+    return np.ma.masked_array(weights / total, mask=np.broadcast_to(unsure, weights.shape))
 
 
 def _tail_unsummed(sample: Sample, lanes: int) -> Array:
@@ -221,6 +234,17 @@ def _ones_summed(sample: Sample, lanes: int) -> Array:
 def _body_max(sample: Sample, lanes: int) -> Array:
     """The maximum leaves out the tail."""
     seen = np.where(_body(sample, lanes), sample.z, -np.inf)
+    return _normalised(sample, seen.max(axis=1, keepdims=True))
+
+
+def _several(sample: Sample) -> bool:
+    """Whether there is anything a maximum can leave out."""
+    return sample.n > 1
+
+
+def _part_max(sample: Sample, part: slice) -> Array:
+    """The maximum is that of a part of the row: a slice in halves of it, or in elements."""
+    seen = sample.z[:, : sample.n // 2] if part == HALF else sample.z[:, part]
     return _normalised(sample, seen.max(axis=1, keepdims=True))
 
 

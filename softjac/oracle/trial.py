@@ -31,6 +31,13 @@ Poison = Literal["nan", "finite"]
 # Batches kept for the diagnosis: enough to tell mistakes apart, few enough to stay quick.
 KEPT = 60
 
+# One hang retires its length; so many lengths that hang end the trial.
+HANGS = 3
+
+# The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
+FEW_LENGTHS = (0, 1, 2, 3, 8, 33, 130, 1000, 65_537)
+FEW_ROWS = 32
+
 
 @dataclass(slots=True)
 class Batch:
@@ -113,6 +120,7 @@ class Trial:
     worst: dict[str, float] = field(default_factory=dict)
     incidents: list[Failure] = field(default_factory=list)
     compiles: bool = False
+    hung: set[int] = field(default_factory=set)
     lengths: set[int] = field(default_factory=set)
     most_rows: int = 0
 
@@ -130,7 +138,13 @@ class Trial:
         return n * n if self.op.output == "jac" else n
 
     def allows(self, task: Task) -> bool:
+        """Whether the candidate's preconditions, and what its compiler costs, admit this task."""
+        return self.suits(task) and not (self.compiles and task.n not in FEW_LENGTHS)
+
+    def suits(self, task: Task) -> bool:
         """Whether the candidate's preconditions admit this task."""
+        if task.n in self.hung or len(self.hung) >= HANGS:
+            return False
         rows = task.size if self.candidate.takes_rows else 1
         return self.candidate.allows(task.n, rows, self.strides(task))
 
@@ -200,6 +214,8 @@ class Trial:
 
     def incidents_of(self, outcome: Outcome, rows: int, task: Task) -> Iterator[tuple[str, str]]:
         """What happened in a call beside its values: the checks pick up what is theirs."""
+        if outcome.status == "hang":
+            self.hung.add(task.n)
         if outcome.status != "ok":
             yield outcome.status, outcome.message
         elif outcome.output is None:
@@ -318,7 +334,12 @@ class Trial:
         return self.predicted(n) <= self.timeout / 20.0
 
     def trimmed(self, task: Task) -> Task:
-        """A task with fewer rows where its output, or its time, would be too much."""
+        """A task with fewer rows where its output, or its time, would be too much.
+
+        A candidate compiled for every shape gets one number of rows, beside single ones.
+        """
+        if self.compiles and task.rows > 1:
+            task = replace(task, rows=FEW_ROWS)
         seconds = self.predicted(task.n)
         fit = min(4_000_000 // max(self.elements(task.n), 1), int(1.0 / max(seconds, 1e-9)))
         return task if task.rows <= max(fit, 1) else replace(task, rows=max(fit, 1))

@@ -15,7 +15,7 @@ def check(trial: Trial) -> CheckResult:
     """Runs the same calls over two kinds of poison: no bit of either may shine through."""
     calls = trial.calls
     queue = []
-    for n in (3, 33) if trial.compiles else LENGTHS:
+    for n in LENGTHS:
         task = trial.trimmed(Task("kinds", n, 9, trial.seed + 5))
         if trial.affordable(n) and trial.allows(task):
             queue.append(task)

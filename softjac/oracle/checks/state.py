@@ -14,9 +14,9 @@ from softjac.oracle.trial import Failure, Trial, bits
 def check(trial: Trial) -> CheckResult:
     """Calls again, after other sizes, and with the same storage refilled by other rows."""
     calls, told = trial.calls, []
-    for n in (5, 40, 1000, 20_000):
+    for n in (5, 33, 40, 1000, 20_000):
         task = trial.trimmed(Task("kinds", n, 8, trial.seed + 3))
-        if not trial.allows(task) or not trial.affordable(n) or (trial.compiles and n > 40):
+        if not trial.allows(task) or not trial.affordable(n):
             continue
         rounds = 3 if trial.effort.name == "quick" else 8
         sequence = [task, task, *_others(trial, task), *[task] * rounds]
@@ -44,8 +44,7 @@ def check(trial: Trial) -> CheckResult:
 def _others(trial: Trial, task: Task) -> list[Task]:
     """What is computed in between: the same shape with other rows, and other lengths."""
     others = [replace(task, seed=task.seed + 1)]
-    if not trial.compiles:
-        for size in (task.n + 8, max(task.n // 2 // 8 * 8, 1), task.n + 64):
-            other = trial.trimmed(Task("random", size, 8, trial.seed + 4))
-            others += [other] if trial.allows(other) else []
+    for size in (task.n + 8, max(task.n // 2 // 8 * 8, 1), task.n + 64):
+        other = trial.trimmed(Task("random", size, 8, trial.seed + 4))
+        others += [other] if trial.allows(other) else []
     return others

@@ -14,12 +14,12 @@ from softjac.oracle.trial import Batch, Clock, Trial
 # would has not summed afresh for every element, so one number a row must explain its row.
 MULTIPLY_ADDS_PER_SECOND = 2e11
 
+# Below this length a clock cannot tell n from n².
+SHORTEST_TELLING = 1024
+
 # Rows on which the second tier may find a sum improbable: random, without ties or structure.
 RANDOM_LOGITS = ("normal", "wide")
 RANDOM_VECTORS = ("normal", "positive")
-
-# A candidate compiled for every shape gets few shapes.
-FEW_LENGTHS = (1, 2, 3, 8, 17, 33, 64, 129, 1000, 4097, 65537)
 
 
 def check(trial: Trial) -> CheckResult:
@@ -57,6 +57,10 @@ def probe(trial: Trial) -> None:
         if not trial.allows(task):
             continue
         first = trial.run([task])[0]
+        if not first.ok.all():
+            if first.outcomes[0].status == "hang":
+                trial.seconds_per_row[n] = trial.timeout
+            continue
         again = trial.run([task, task])
         if not again[-1].ok.all():
             continue
@@ -64,7 +68,7 @@ def probe(trial: Trial) -> None:
         trial.seconds_per_row[n] = fastest
         trial.compiles |= first.seconds > 5e-3 + 4.0 * fastest
         speed = MULTIPLY_ADDS_PER_SECOND * (os.cpu_count() or 1)
-        if trial.op.output != "jac" and fastest < n * n / speed:
+        if n >= SHORTEST_TELLING and 0.0 < fastest < n * n / speed:
             trial.own_sums = False
     if trial.op.output == "jac":
         trial.own_sums = False
@@ -73,14 +77,11 @@ def probe(trial: Trial) -> None:
 def _queue(trial: Trial) -> list[Task]:
     """The batches to judge: of every length the most telling first."""
     wanted = [n for n in lengths(trial.effort) if trial.affordable(n)]
-    if trial.compiles:
-        wanted = [n for n in wanted if n in FEW_LENGTHS]
     layers: dict[int, list[Task]] = {}
     for n in wanted:
         planned = tasks(n, trial.effort, trial.seed, trial.candidate.takes_scale)
         for layer, several in enumerate(planned):
-            if not trial.compiles or layer < 2:
-                layers.setdefault(layer, []).extend(trial.trimmed(task) for task in several)
+            layers.setdefault(layer, []).extend(trial.trimmed(task) for task in several)
     return [task for layer in sorted(layers) for task in layers[layer] if trial.allows(task)]
 
 

@@ -44,7 +44,8 @@ def bound(sample: Sample, exact: Array) -> Bound:
     tolerance = scale * tolerance + (u * np.abs(exact) if scale != 1.0 else 0.0)
     tolerance += 2.0 * tiny * max(1.0, scale)
     direction = np.full_like(exact, -sample.scale)
-    limits = Bound(tolerance, (direction,), (worst + moved,), (likely + moved,))
+    afresh = scale * (sample.n + 3) * u * np.abs(v)
+    limits = Bound(tolerance, (direction,), (worst + moved,), (likely + moved,), afresh)
     return rounded_to_storage(sample, exact, limits)
 
 

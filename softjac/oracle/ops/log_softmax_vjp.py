@@ -57,7 +57,8 @@ def bound(sample: Sample, exact: Array) -> Bound:
     scale = abs(sample.scale)
     tolerance = scale * tolerance + (u * np.abs(exact) if scale != 1.0 else 0.0)
     tolerance += 2.0 * tiny * max(1.0, scale)
-    limits = Bound(tolerance, (-sample.scale * p,), (window + tiny,), (likely + tiny,))
+    direction, afresh = -sample.scale * p, scale * depth * u * np.abs(v)
+    limits = Bound(tolerance, (direction,), (window + tiny,), (likely + tiny,), afresh)
     return rounded_to_storage(sample, exact, limits)
 
 
