@@ -1,0 +1,94 @@
+"""The package without a compiler: it installs, says so once, and all but the kernels works."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parent.parent
+PARTS = ("pyproject.toml", "README.md", "LICENSE", "Makefile", "pytest_softjac.py")
+
+
+@pytest.fixture(scope="module")
+def pure(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A wheel built from the sources where neither compiler nor make is found: log and file."""
+    folder = tmp_path_factory.mktemp("pure")
+    for part in PARTS:
+        shutil.copy(TOP / part, folder / part)
+    built = shutil.ignore_patterns("libsoftjac.*", "_abi.py", "__pycache__")
+    for part in ("softjac", "csrc"):
+        shutil.copytree(TOP / part, folder / part, ignore=built)
+    (folder / "nothing").mkdir()
+    environment = {**os.environ, "PATH": str(folder / "nothing")}
+    environment.pop("CC", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "out"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = (folder / "out").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "installed")
+    return done.stdout + done.stderr, wheel
+
+
+def run_without_library(wheel: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with the unpacked wheel as the only softjac there is."""
+    place = wheel.parent.parent / "installed"
+    environment = {**os.environ, "PYTHONPATH": str(place)}
+    checked = f"import softjac; assert softjac.__file__.startswith({str(place)!r})\n{code}"
+    words = [sys.executable, "-c", checked]
+    return subprocess.run(words, env=environment, cwd=place, capture_output=True, text=True)
+
+
+def test_a_wheel_without_a_compiler_is_pure(pure: tuple[str, Path]) -> None:
+    """The build says once what is missing, and the wheel holds no library."""
+    log, wheel = pure
+    assert log.count("without the kernels") == 1
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert not [name for name in names if name.endswith((".so", ".dylib"))]
+    for needed in (
+        "softjac/py.typed",
+        "pytest_softjac.py",
+        "softjac/oracle/reports/page.html.jinja",
+    ):
+        assert needed in names
+
+
+def test_the_reference_works_without_the_library(pure: tuple[str, Path]) -> None:
+    """`import softjac` and the reference need no compiled code."""
+    code = "print(softjac.softmax(__import__('numpy').array([0.0, 0.0], 'float32')))"
+    done = run_without_library(pure[1], code)
+    assert done.stdout.strip() == "[0.5 0.5]", done.stderr
+
+
+def test_native_says_how_to_build_the_library(pure: tuple[str, Path]) -> None:
+    """Calling a kernel that is not there raises one line that says what to do."""
+    code = (
+        "import numpy\n"
+        "try:\n"
+        "    softjac.native.softmax(numpy.zeros((1, 2), 'float32'))\n"
+        "except softjac.LibraryMissingError as error:\n"
+        "    print(error)\n"
+    )
+    done = run_without_library(pure[1], code)
+    assert "make" in done.stdout, done.stdout + done.stderr
+    assert done.stdout.count("\n") == 1
+
+
+def test_the_dependencies_have_lower_bounds() -> None:
+    """Every run-time dependency says the oldest version it works with."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text("utf-8"))["project"]
+    assert all(">=" in dependency for dependency in project["dependencies"])
