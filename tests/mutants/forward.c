@@ -169,7 +169,7 @@ void batch_as_one_row(const float *x, float *y, size_t rows, size_t n) {
 }
 
 // Normalises down the columns.
-// @softmax | values | wrong-axis | seen CUDA.jl#599
+// @softmax | values | wrong-axis | seen CUDA.jl#599 | seen onnx#3244
 void down_the_columns(const float *x, float *y, size_t rows, size_t n) {
     for (size_t i = 0; i < n; i++) {
         float m = -INFINITY, s = 0;

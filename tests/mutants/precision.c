@@ -57,7 +57,7 @@ static float exp_cubic(float t) { return exp_taylor(t, 3); }
 static float exp_quintic(float t) { return exp_taylor(t, 5); }
 
 // Taylor's polynomial of degree 3: 6e-4 off.
-// @softmax | values | inaccurate-exp
+// @softmax | values | inaccurate-exp | seen tt-metal#33563
 void exp_degree_3(const float *x, float *y, size_t rows, size_t n) {
     softmax_with(exp_cubic, x, y, rows, n);
 }
@@ -242,7 +242,7 @@ void result_through_float16(const float *x, float *y, size_t rows, size_t n) {
 }
 
 // The sum is kept in bfloat16.
-// @softmax | values | low-precision-sum
+// @softmax | values | low-precision-sum | seen MIOpen#3427
 void sum_in_bfloat16(const float *x, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, x += n, y += n) {
         uint16_t s = 0;

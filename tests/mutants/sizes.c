@@ -205,7 +205,7 @@ void online_leading_mask(const float *x, float *y, size_t rows, size_t n) {
 }
 
 // A masked cotangent becomes NaN: 0 * -inf where the logit is masked.
-// @log_softmax_vjp | values | masked-row-policy or unknown | seen tensorflow#11756
+// @log_softmax_vjp | values | masked-row-policy or unknown | seen tensorflow#11756 | seen optax#1762
 void log_vjp_masked_nan(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
         float s = row_sum(dy, n);

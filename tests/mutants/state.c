@@ -222,7 +222,7 @@ static void *add_products(void *argument) {
 }
 
 // Two threads add to one sum without a lock.
-// @softmax_vjp | values, state | nondeterministic | seen llm.c#847
+// @softmax_vjp | values, state | nondeterministic | seen llm.c#847 | seen neon#171
 void vjp_racing_sum(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
         volatile float s = 0;
@@ -256,7 +256,7 @@ static void *apply_late(void *argument) {
 }
 
 // A worker writes the second half of a long row, and nobody waits for it.
-// @softmax_vjp | output, values | output-not-written or nondeterministic or size-specialised
+// @softmax_vjp | output, values | output-not-written or nondeterministic or size-specialised | seen llama.cpp#26385
 void vjp_worker_not_joined(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
         float s = row_dot(y, dy, n);

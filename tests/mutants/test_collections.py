@@ -58,6 +58,12 @@ def test_every_diagnosis_has_a_mutant() -> None:
     assert {mutant.diagnoses[0] for mutant in MUTANTS} == CATALOGUE.keys()
 
 
+def test_every_public_bug_is_rebuilt() -> None:
+    """Each public issue that the catalogue names has a mutant that rebuilds it."""
+    places = {place for entry in CATALOGUE.values() for place in entry.seen_in if "#" in place}
+    assert places <= {place for mutant in MUTANTS for place in mutant.seen_in}
+
+
 def test_symbols_exist(libraries: dict[Path, Path]) -> None:
     """Each C specimen is a symbol of the library built from its file."""
     for specimen in [*MUTANTS, *HONEST]:

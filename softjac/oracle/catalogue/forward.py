@@ -134,7 +134,15 @@ FORWARD: dict[str, Entry] = {
         "choice, judged only with --nonfinite strict.",
         "Skip the shift while the running maximum is still -inf, multiply by 0 where the "
         "logit is -inf, and for fully masked rows follow JAX or leave --nonfinite at report.",
-        ("torch-mojo-backend#319", "pytorch#25110", "NNlib.jl#206", "jax#21501", "jax#17117"),
+        (
+            "torch-mojo-backend#319",
+            "pytorch#25110",
+            "pytorch#31829",
+            "NNlib.jl#206",
+            "tensorflow#11756",
+            "jax#17117",
+            "optax#1762",
+        ),
     ),
     "nan-swallowed": Entry(
         "A NaN or +inf among the inputs does not reach the result.",
@@ -143,6 +151,6 @@ FORWARD: dict[str, Entry] = {
         "probabilities. JAX gives NaN for the whole row. Judged only with --nonfinite strict.",
         "Order the operands of the maximum so that NaN survives, or test the row with an "
         "unordered comparison.",
-        ("torch-xpu-ops#5022", "lattice#371", "XNNPACK#441"),
+        ("torch-xpu-ops#5022", "lattice#371", "XNNPACK#441", "jax#21501"),
     ),
 }

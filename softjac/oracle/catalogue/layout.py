@@ -36,7 +36,7 @@ LAYOUT: dict[str, Entry] = {
         "over a flattened array, instead of along the classes. Square inputs and a batch of "
         "equal rows hide it.",
         "Reduce along the class axis: stride 1 inside a row of n, in Python axis=-1.",
-        ("CUDA.jl#599", "chainer#5502", "openvino#37823", "tvm#20183"),
+        ("CUDA.jl#599", "chainer#5502", "openvino#37823", "tvm#20183", "onnx#3244"),
     ),
     "lane-error": Entry(
         "Some lanes of the vector loop are wrong: elements at fixed positions modulo the vector "
@@ -127,7 +127,6 @@ LAYOUT: dict[str, Entry] = {
         "axis, a squeezed row of one, or one Jacobian for the whole batch broadcasts "
         "silently in the caller.",
         "Return (rows, n), for a Jacobian (rows, n, n), for every rows and n, 1 included.",
-        ("onnx#3244",),
     ),
     "wrong-dtype": Entry(
         "The returned array has the wrong dtype.",
