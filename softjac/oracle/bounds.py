@@ -1,8 +1,8 @@
 """How far an honest candidate may be from the exact answer, componentwise, with derivations.
 
 Every op's bound has one form. A summation can move a single number of a row: the normaliser of a
-forward op, the mean s = Σ y_j dy_j of a product. All else in a row is free of the summation's depth.
-So with exact answer a_i, an honest output is
+forward op, the mean s = Σ y_j dy_j of a product. All else in a row is free of the summation's
+depth. So with exact answer a_i, an honest output is
 
     got_i = a_i + Σ_k δ_k d_ki + ε_i,      |δ_k| ≤ window_k,      |ε_i| ≤ tolerance_i,
 
@@ -155,9 +155,10 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
       y (v - s), y v - y s:        2 (|v_i| + |s|)
       centred at c ≈ s:            4 |v_i - s|
       centred at v_k, y_k ≥ 1/2:   4 (|v_i - v_k| + |s - v_k|)
-    since each of (v - c), (e - t) and the product is rounded once. A scale costs one more. Flushing:
+    since each of (v - c), (e - t) and the product is rounded once. A scale costs one more. Flushed:
     2 F, and all of y_i |v_i - s| where y_i < F. From logits, ŷ_i = y_i (1 + ε_i)(1 + δ): ε_i times
-    the exact element, s moved by Σ y_j ε_j max(|v_j|, |e_j|), and δ a second free number.
+    the exact element, s moved by Σ y_j ε_j max(|v_j|, |e_j|), and δ a second free number; and where
+    y_i is subnormal, ŷ_i is off by up to 2 F in all.
     """
     u, tiny = sample.precision.u, sample.precision.tiny
     y, v, s = sample.y, sample.vector, sample.mean
@@ -172,11 +173,13 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
     directions, windows, chances = (-sample.scale * y,), (worst,), (likely,)
     if sample.from_logits:
         forward = forward_error(sample)
-        tolerance += y * forward.element * size
+        subnormal = np.where(y < 2.0 * tiny, 2.0 * tiny, 0.0)
+        tolerance += (y * forward.element + subnormal) * size
         larger = np.maximum(
             np.maximum(np.abs(v), size), np.where(sample.dominant, np.abs(v - top), 0)
         )
-        moved = (y * forward.element * larger).sum(axis=1) + np.abs(s[:, 0]) * forward.window
+        moved = ((y * forward.element + subnormal) * larger).sum(axis=1)
+        moved += np.abs(s[:, 0]) * forward.window
         directions = (*directions, exact)
         windows = (worst + moved, forward.window)
         chances = (likely + moved, forward.likely)

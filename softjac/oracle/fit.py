@@ -115,7 +115,9 @@ def _two_numbers(weighted: Array, slopes: list[Array], bound: Bound) -> tuple[Ar
     weights = np.ones_like(weighted)
     for _ in range(30):
         part = [slope[rows] for slope in slopes]
-        trial = np.clip(_least_squares(weighted[rows], part, weights), -windows[rows], windows[rows])
+        trial = np.clip(
+            _least_squares(weighted[rows], part, weights), -windows[rows], windows[rows]
+        )
         left = np.abs(weighted[rows] - sum(trial[:, [k]] * s for k, s in enumerate(part)))
         trial_error = left.max(axis=1)
         better = trial_error < error[rows]

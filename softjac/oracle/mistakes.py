@@ -127,7 +127,12 @@ def forward(finish: Callable[[Array], Array]) -> tuple[Mistake, ...]:
         made("no-max-subtraction", lambda s: _normalised(s, np.zeros((s.rows, 1)))),
         made("batch-max", lambda s: _normalised(s, np.full((s.rows, 1), s.z.max())), layout=True),
         made("batch-sum", batch_sum, layout=True),
-        made("batch-reduced", batch_reduced, layout=True),
+        made("batch-sum", batch_reduced, layout=True),
+        made("mean-for-sum", lambda s: s.y * s.n),
+        made("first-row-only", lambda s: _of_row(s, 0), layout=True),
+        made("last-row-only", lambda s: _of_row(s, -1), layout=True),
+        made("first-row-only", lambda s: _shifted_by_row(s, 0), layout=True),
+        made("last-row-only", lambda s: _shifted_by_row(s, -1), layout=True),
         made("first-row-only", lambda s: np.repeat(s.y[:1], s.rows, axis=0), layout=True),
         made("last-row-only", lambda s: np.repeat(s.y[-1:], s.rows, axis=0), layout=True),
         made("wrong-axis", lambda s: softmax(s.z.T).T, layout=True),
@@ -181,6 +186,18 @@ def forward(finish: Callable[[Array], Array]) -> tuple[Mistake, ...]:
     for part in PARTS:
         found.append(made("partial-max", lambda s, part=part: _part_max(s, part), _several))
     return tuple(found)
+
+
+def _of_row(sample: Sample, row: int) -> Array:
+    """Every row divided by one row's sum."""
+    weights = np.exp(-sample.gap)
+    return np.asarray(weights / weights[row].sum())
+
+
+def _shifted_by_row(sample: Sample, row: int) -> Array:
+    """Every row shifted by one row's maximum, and divided by that row's sum."""
+    weights = np.exp(sample.z - sample.z[row].max())
+    return np.asarray(weights / weights[row].sum())
 
 
 def _body(sample: Sample, lanes: int) -> Array:

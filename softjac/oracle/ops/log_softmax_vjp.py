@@ -36,7 +36,8 @@ def bound(sample: Sample, exact: Array) -> Bound:
 
     Element: u (|dy_i| + |dx_i|) for the difference, p_i |S| (κ(|ℓ_i|) + 2) u for the exponential
     and the product. Where p_k ≥ 1/2 element k may be -expm1(ℓ_k) dy_k - p_k Σ_{j≠k} dy_j, with a
-    sum of its own. From logits p_i carries softmax's errors, its common one moves S as well.
+    sum of its own. From logits p_i carries softmax's errors, its common one moves S as well. A
+    subnormal p_i may be flushed or rounded by 2 F.
     """
     u, tiny = sample.precision.u, sample.precision.tiny
     p, v, s = sample.y, sample.vector, total(sample)
@@ -53,7 +54,9 @@ def bound(sample: Sample, exact: Array) -> Bound:
         likely = likely + np.abs(s[:, 0]) * forward.likely
     own = p * (depth * u * size)[:, None] + (ELEMENTARY + 2.0) * u * (1.0 - p) * np.abs(v)
     tolerance = u * (np.abs(v) + np.abs(exact / sample.scale)) + p * magnitude * relative
-    tolerance += np.where(sample.is_top, own, 0.0) + np.where(p < tiny, p * magnitude, 0.0)
+    tolerance += np.where(sample.is_top, own, 0.0) + np.where(
+        p < 2.0 * tiny, 2.0 * tiny * magnitude, 0.0
+    )
     scale = abs(sample.scale)
     tolerance = scale * tolerance + (u * np.abs(exact) if scale != 1.0 else 0.0)
     tolerance += 2.0 * tiny * max(1.0, scale)

@@ -28,7 +28,8 @@ def bound(sample: Sample, exact: Array) -> Bound:
 
     The last term is the difference between y_i (1 - y_i) and y_i Σ_{j≠i} y_j, both readings of the
     Jacobian at y; that sum costs n u (1 - y_i) more. From logits every y_i carries ε_i and the
-    common δ, by which y_i (δ_ij - y_j) moves y_i (δ_ij - 2 y_j).
+    common δ, by which y_i (δ_ij - y_j) moves y_i (δ_ij - 2 y_j). 2 F for the product, 2 F for a
+    subnormal y_i.
     """
     u, n = sample.precision.u, sample.n
     y = sample.y
@@ -55,7 +56,7 @@ def bound(sample: Sample, exact: Array) -> Bound:
     tolerance = scale * tolerance.reshape(sample.rows, -1)
     if scale != 1.0:
         tolerance += u * np.abs(exact)
-    tolerance += 2.0 * sample.precision.tiny * max(1.0, scale)
+    tolerance += 4.0 * sample.precision.tiny * max(1.0, scale)
     return rounded_to_storage(sample, exact, Bound(tolerance, directions, windows, likely))
 
 

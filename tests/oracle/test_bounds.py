@@ -1,0 +1,231 @@
+"""The bounds, from both sides: honest arithmetic stays within, a fault beyond them is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from softjac.oracle import reference
+from softjac.oracle.fit import judge
+from softjac.oracle.inputs import LOGITS, VECTORS, Row, make
+from softjac.oracle.ops import OPS
+from softjac.oracle.precision import PRECISIONS
+from softjac.oracle.sample import Sample
+
+Array = np.ndarray[Any, np.dtype[Any]]
+FLOAT32 = PRECISIONS["float32"]
+
+
+def sequential(a: Array) -> Array:
+    """A sum in a plain loop."""
+    return np.add.accumulate(a, axis=1, dtype=a.dtype)[:, -1:]
+
+
+def lanes(a: Array) -> Array:
+    """A sum in eight lanes."""
+    rows, n = a.shape
+    padded = np.zeros((rows, -(-n // 8) * 8), a.dtype)
+    padded[:, :n] = a
+    return sequential(sequential_blocks(padded.reshape(rows, -1, 8)))
+
+
+def sequential_blocks(a: Array) -> Array:
+    """Each lane's own sum, in sequence."""
+    return np.add.accumulate(a, axis=1, dtype=a.dtype)[:, -1]
+
+
+def pairwise(a: Array) -> Array:
+    """NumPy's blocked pairwise sum."""
+    return a.sum(axis=1, keepdims=True, dtype=a.dtype)
+
+
+def compensated(a: Array) -> Array:
+    """A sum rounded once."""
+    return a.astype(np.float64).sum(axis=1, keepdims=True).astype(a.dtype)
+
+
+SUMS = [sequential, lanes, pairwise, compensated]
+
+
+def exponentials(x: Array) -> Array:
+    """exp(x - max)."""
+    return np.exp(x - x.max(axis=1, keepdims=True))
+
+
+def base_two(x: Array) -> Array:
+    """exp2((x - max) log2 e), the form of GPU kernels."""
+    return np.exp2((x - x.max(axis=1, keepdims=True)) * np.float32(1.4426950408889634))
+
+
+def rows_of_every_kind(n: int, op: str, roles: tuple[str, ...]) -> dict[str, Array]:
+    """Inputs that pair every kind of logits with every kind of vector."""
+    rows = [
+        Row(logits, vector, (i * 7 + j) % n, 1000 * n + 50 * i + j)
+        for i, logits in enumerate(LOGITS)
+        for j, vector in enumerate(VECTORS)
+    ]
+    return make(rows, n, OPS[op], roles, FLOAT32, 1.0)
+
+
+def worst(op: str, inputs: dict[str, Array], got: Array, *, own_sums: bool = False) -> float:
+    """The worst ratio of some outputs."""
+    sample = Sample(inputs, precision=FLOAT32, logarithmic=OPS[op].logarithmic)
+    with np.errstate(all="ignore"):
+        exact = reference.answer(OPS[op], sample)
+        bound = OPS[op].bound(sample, exact[0])
+        assert np.isfinite(bound.tolerance).all()
+        flat = got.astype(np.float64).reshape(sample.rows, -1)
+        return float(judge(reference.residual(flat, exact), bound, own_sums=own_sums).ratio.max())
+
+
+def forms() -> list[Any]:
+    """(op, roles, how it is computed, whether each element has sums of its own)."""
+    made: list[Any] = []
+
+    def add(
+        op: str, roles: str, function: Callable[..., Array], name: str, own: bool = False
+    ) -> None:
+        made.append(pytest.param(op, tuple(roles.split()), function, own, id=f"{op}-{name}"))
+
+    for total in SUMS:
+        for exp in (exponentials, base_two):
+            name = f"{total.__name__}-{exp.__name__}"
+            add("softmax", "x", lambda x, s=total, e=exp: e(x) / s(e(x)), name)
+            add(
+                "softmax",
+                "x",
+                lambda x, s=total, e=exp: e(x) * (np.float32(1) / s(e(x))),
+                name + "-reciprocal",
+            )
+            add(
+                "log_softmax",
+                "x",
+                lambda x, s=total, e=exp: (x - x.max(1, keepdims=True)) - np.log(s(e(x))),
+                name,
+            )
+        name = total.__name__
+        add(
+            "softmax",
+            "x",
+            lambda x, s=total: np.exp((x - x.max(1, keepdims=True)) - np.log(s(exponentials(x)))),
+            name + "-logarithm",
+        )
+        add("softmax_vjp", "y dy", lambda y, v, s=total: y * (v - s(y * v)), name)
+        add("softmax_vjp", "y dy", lambda y, v, s=total: y * v - y * s(y * v), name + "-two-terms")
+
+        def from_logits(x: Array, v: Array, s: Callable[[Array], Array] = total) -> Array:
+            y = exponentials(x) / s(exponentials(x))
+            return y * (v - s(y * v))
+
+        def centred(y: Array, v: Array, s: Callable[[Array], Array] = total) -> Array:
+            c = s(y * v)
+            e = v - c
+            return y * (e - s(y * e))
+
+        add("softmax_jvp", "x x_dot", from_logits, name)
+        add("softmax_jvp", "y x_dot", centred, name + "-centred")
+        add("log_softmax_vjp", "y dy", lambda y, v, s=total: v - np.exp(y) * s(v), name)
+        add("log_softmax_jvp", "y x_dot", lambda y, v, s=total: v - s(np.exp(y) * v), name)
+    eye = np.eye(200, dtype=np.float32)
+
+    def jacobian(y: Array) -> Array:
+        n = y.shape[1]
+        return y[:, :, None] * (eye[:n, :n] - y[:, None, :])
+
+    def log_jacobian(y: Array) -> Array:
+        n = y.shape[1]
+        return eye[:n, :n] - np.exp(y)[:, None, :] + np.zeros((1, n, 1), np.float32)
+
+    def by_jacobian(y: Array, v: Array) -> Array:
+        return np.einsum("rij,rj->ri", jacobian(y), v)
+
+    add("softmax_jacobian", "y", jacobian, "plain")
+    add("log_softmax_jacobian", "y", log_jacobian, "plain")
+    add("softmax_vjp", "y dy", by_jacobian, "by-jacobian", own=True)
+    return made
+
+
+@pytest.mark.parametrize(("op", "roles", "function", "own"), forms())
+def test_honest_arithmetic_never_exceeds_its_bound(
+    op: str, roles: tuple[str, ...], function: Callable[..., Array], own: bool
+) -> None:
+    """Float32 in every usual form and order of summation stays within the bound, on every kind of row."""
+    for n in (
+        (1, 2, 3, 8, 33, 100) if OPS[op].output == "jac" or own else (1, 2, 3, 8, 33, 100, 1000)
+    ):
+        inputs = rows_of_every_kind(n, op, roles)
+        with np.errstate(all="ignore"):
+            got = function(*inputs.values())
+        assert worst(op, inputs, got, own_sums=own) <= 1.0, n
+
+
+@pytest.mark.parametrize("n", [10, 1000, 100_000])
+@pytest.mark.parametrize(
+    ("op", "roles"),
+    [
+        ("softmax", ("x",)),
+        ("log_softmax", ("x",)),
+        ("softmax_vjp", ("y", "dy")),
+        ("softmax_vjp", ("x", "dy")),
+        ("log_softmax_vjp", ("y", "dy")),
+        ("log_softmax_jvp", ("x", "x_dot")),
+    ],
+)
+def test_a_fault_of_one_element_is_seen_at_any_length(
+    op: str, roles: tuple[str, ...], n: int
+) -> None:
+    """A fault of 1.5 times what is free of n, in one element, is refuted within 64 rows."""
+    rows = [Row("normal", "normal", 0, key) for key in range(64 if n < 10_000 else 4)]
+    inputs = make(rows, n, OPS[op], roles, FLOAT32, 1.0)
+    sample = Sample(inputs, precision=FLOAT32, logarithmic=OPS[op].logarithmic)
+    exact = reference.answer(OPS[op], sample)
+    bound = OPS[op].bound(sample, exact[0])
+    for place in (0, n // 2, n - 1):
+        got = exact[0].copy()
+        got[:, place] += 1.5 * bound.tolerance[:, place]
+        assert judge(reference.residual(got, exact), bound).ratio.max() > 1.0
+
+
+def test_a_common_normaliser_may_be_off_by_its_sum_and_no_more() -> None:
+    """A factor common to a row is allowed up to the worst case of a sum in sequence, not beyond."""
+    n = 1000
+    inputs = make([Row("normal", "normal", 0, 5)], n, OPS["softmax"], ("x",), FLOAT32, 1.0)
+    sample = Sample(inputs, precision=FLOAT32)
+    exact = reference.answer(OPS["softmax"], sample)
+    bound = OPS["softmax"].bound(sample, exact[0])
+    window = bound.windows[0][0]
+    assert judge(0.9 * window * exact[0], bound).ratio.max() <= 1.0
+    assert judge(1.2 * window * exact[0], bound).ratio.max() > 1.0
+    assert judge(0.9 * window * exact[0], bound).suspect.all()
+
+
+def test_nothing_is_excused_by_an_absolute_tolerance() -> None:
+    """At n = 10^6, where outputs are 1e-6, an all-zero and a diagonal-only result are refuted."""
+    rows = [Row("normal", "normal", 0, 9)]
+    inputs = make(rows, 1_000_000, OPS["softmax_vjp"], ("y", "dy"), FLOAT32, 1.0)
+    y, v = (array.astype(np.float64) for array in inputs.values())
+    assert worst("softmax_vjp", inputs, 0.0 * y) > 1e3
+    assert worst("softmax_vjp", inputs, y * (1.0 - y) * v) > 1.0
+
+
+def test_the_reference_lies_within_the_enclosures() -> None:
+    """The float64 JAX reference agrees with ball arithmetic on every op, on every kind of row."""
+    double = PRECISIONS["float64"]
+    for op in OPS.values():
+        for roles in op.takes:
+            rows = [Row(kind, vector, 3, 7) for kind in LOGITS for vector in ("normal", "spike")]
+            inputs = make(rows, 9, op, roles, FLOAT32, 1.0)
+            given: dict[str, Any] = {"scale": 1.0, "logarithmic": op.logarithmic}
+            high = reference.answer(op, Sample(inputs, precision=FLOAT32, **given))[0]
+            sample = Sample(inputs, precision=double, **given)
+            with np.errstate(all="ignore"):
+                exact = reference.answer(op, sample)
+                size = op.condition(sample, exact[0]).reshape(len(rows), -1)
+                left = np.abs(reference.residual(high, exact))
+                # probabilities as given sum to 1 only nearly: the two readings of the Jacobian
+                largest = np.abs(sample.vector).max(1, keepdims=True) if op.vector else 1.0
+                read = sample.defect * largest if "y" in roles else 0.0
+            assert (left <= 64.0 * double.u * size + read + 1e-300).all(), (op.name, roles)
