@@ -68,8 +68,9 @@ static void in_float(const format *f, softjac_op op, const softjac_call *call, s
     size_t size = rows * f->n;
     ptrdiff_t n = (ptrdiff_t)f->n;
     bool labels = op == SOFTJAC_CROSS_ENTROPY_LABELS;
-    float *first = scratch, *second = scratch + size, *loss = second + size;
-    softjac_call part = {first, NULL, first, n, n, n, rows, f->n, call->scale, NULL};
+    float *first = scratch, *second = scratch + size, *spare = second + size;
+    float *loss = spare + f->n;
+    softjac_call part = {first, NULL, first, n, n, n, rows, f->n, call->scale, NULL, spare};
     widen(f, call->first, call->ld_first, row, rows, first);
     if (labels) {
         part.ld_second = call->ld_second;
@@ -97,7 +98,7 @@ static void jacobian_lines(const format *f, softjac_op op, const softjac_call *c
                            size_t end, float *scratch) {
     size_t n = f->n, row = SIZE_MAX;
     float *y = scratch, *line = scratch + n;
-    softjac_call part = {y, NULL, line, (ptrdiff_t)n, 0, 0, 1, n, call->scale, NULL};
+    softjac_call part = {y, NULL, line, (ptrdiff_t)n, 0, 0, 1, n, call->scale, NULL, NULL};
     for (size_t at = begin; at < end; at++) {
         if (at / n != row) {
             row = at / n;
@@ -118,7 +119,7 @@ softjac_status softjac_compose(const softjac_table *kernels, softjac_op op, soft
     size_t batch = square || n >= BATCH ? 1 : BATCH / n;
     if (!square && batch > end - begin) batch = end - begin;
     size_t scratch_size, wide = half ? 4 : item;
-    if (__builtin_mul_overflow(batch * (2 * n + 1), wide, &scratch_size)) return SOFTJAC_NO_MEMORY;
+    if (__builtin_mul_overflow((2 * batch + 1) * n + batch, wide, &scratch_size)) return SOFTJAC_NO_MEMORY;
     void *scratch = malloc(scratch_size);
     if (!scratch) return SOFTJAC_NO_MEMORY;
     if (square) {

@@ -84,12 +84,20 @@ typedef struct {
 static softjac_status run_piece(void *context, size_t begin, size_t end) {
     const work *w = context;
     softjac_status status = SOFTJAC_OK;
+    bool compose = w->op >= SOFTJAC_OPS || w->type == SOFTJAC_BF16 || w->type == SOFTJAC_F16;
+    softjac_call call = *w->call;
+    bool entropy = w->op == SOFTJAC_CROSS_ENTROPY || w->op == SOFTJAC_CROSS_ENTROPY_LABELS;
+    if (entropy && call.scale != 1 && !compose) {
+        call.scratch = malloc(call.n * (w->type == SOFTJAC_F64 ? 8 : 4));
+        if (!call.scratch) return SOFTJAC_NO_MEMORY;
+    }
     unsigned long environment = enter_environment();
-    if (w->op >= SOFTJAC_OPS || w->type == SOFTJAC_BF16 || w->type == SOFTJAC_F16)
-        status = softjac_compose(w->kernels, w->op, w->type, w->call, begin, end);
+    if (compose)
+        status = softjac_compose(w->kernels, w->op, w->type, &call, begin, end);
     else
-        (w->type == SOFTJAC_F64 ? w->kernels->f64 : w->kernels->f32)[w->op](w->call, begin, end);
+        (w->type == SOFTJAC_F64 ? w->kernels->f64 : w->kernels->f32)[w->op](&call, begin, end);
     leave_environment(environment);
+    free(call.scratch);
     return status;
 }
 

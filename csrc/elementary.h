@@ -58,6 +58,13 @@ static ALWAYS_INLINE f64_vec f64_exp_shifted(f64_vec d) {
     return f64_zero_below(f64_mul(q, f64_power_of_two(z)), d, f64_set(f64_exp_limit));
 }
 
+/* exp(d) for d <= 0, by the vector function. */
+static double exp_scalar(double d) {
+    double lanes[f64_width];
+    f64_store(lanes, f64_exp_shifted(f64_set(d)));
+    return lanes[0] / f64_shift_factor;
+}
+
 /* log(1 + rest), where total = 1 + rest rounded and rest >= 0. With 1 + rest = 2^e m and
    u = (m - 1)/(m + 1): e ln 2 + 2 atanh(u), |u| <= 0.2, the series of atanh to u^23 (the first term
    left out is below 2e-18 relative). Exact in relative terms near 0, where log(total) is not. */

@@ -10,6 +10,7 @@
 #define PASTE2(a, b) a##_##b
 #define PASTE(a, b) PASTE2(a, b)
 #define V(name) PASTE(PREFIX, name)
+#define FABS(a) ((a) < 0 ? -(a) : (a))
 #define REAL V(real)
 #define LANES (256 / sizeof(REAL))
 #define WIDTH ((size_t)V(width))
@@ -19,6 +20,9 @@
 #define BLOCK (8 * CHUNK)
 /* Loops of VECTORS iterations must vanish, or accumulators live in memory. */
 #define EACH_VECTOR _Pragma("GCC unroll 16") for (size_t k = 0; k < VECTORS; k++)
+#define EACH_QUARTER _Pragma("GCC unroll 16") for (size_t k = 0; k < QUARTER; k++)
+/* A row of more than 1 MB is out of the second-level cache before its second pass. */
+#define LONG ((1 << 20) / sizeof(REAL))
 
 /* What one step of LANES elements adds to: the sum, and the sum of magnitudes in a quarter of the
    lanes. */
@@ -26,17 +30,16 @@ typedef struct {
     V(vec) sum[VECTORS], size[QUARTER];
 } V(lanes);
 
-/* A row's sums, and what the first rounded away. */
 typedef struct {
-    double sum, rest, size;
+    double sum, size;
 } V(sums);
 
 /* One row as the steps see it; `first` is x or y, `second` dy or x_dot. */
 typedef struct {
     const REAL *first, *second;
     REAL *out;
-    REAL scale;  /* of the logits in forward ops, of the result in derivatives */
-    REAL factor; /* of the result in the cross-entropies, which need both */
+    const REAL *kept; /* exponentials of a pass before, to be scaled into out */
+    REAL scale;  /* of the Jacobian */
     REAL shift;   /* the maximum of the logits, or the centre of the cotangent */
     REAL result; /* what the sum came to: 1 / sum, log(sum), or sum of y (dy - centre) */
 } V(row);
@@ -57,6 +60,14 @@ static ALWAYS_INLINE void V(store_part)(REAL *p, V(vec) a, size_t k, size_t coun
         V(store_tail)(p + k * WIDTH, a, count - k * WIDTH);
 }
 
+/* The same past the caches; a full step is aligned. */
+static ALWAYS_INLINE void V(stream_part)(REAL *p, V(vec) a, size_t k, size_t count) {
+    if (count == LANES)
+        V(stream)(p + k * WIDTH, a);
+    else
+        V(store_part)(p, a, k, count);
+}
+
 static ALWAYS_INLINE void V(zero)(V(lanes) *lanes) {
     EACH_VECTOR lanes->sum[k] = V(set)(0);
     for (size_t k = 0; k < QUARTER; k++) lanes->size[k] = V(set)(0);
@@ -67,24 +78,26 @@ static ALWAYS_INLINE void V(accumulate)(V(lanes) *into, const V(lanes) *lanes) {
     for (size_t k = 0; k < QUARTER; k++) into->size[k] = V(add)(into->size[k], lanes->size[k]);
 }
 
-/* Adds the tree's results to the row's sums; the sum's error is kept by TwoSum. */
-static ALWAYS_INLINE void V(fold)(V(sums) *sums, V(lanes) *lanes) {
+/* The tree: what one block's lanes come to. */
+static ALWAYS_INLINE void V(fold)(V(lanes) *lanes, REAL *sum, REAL *size) {
     for (size_t half = VECTORS / 2; half; half /= 2)
         for (size_t k = 0; k < half; k++)
             lanes->sum[k] = V(add)(lanes->sum[k], lanes->sum[k + half]);
     for (size_t half = QUARTER / 2; half; half /= 2)
         for (size_t k = 0; k < half; k++)
             lanes->size[k] = V(add)(lanes->size[k], lanes->size[k + half]);
-    double term = V(sum_lanes)(lanes->sum[0]), before = sums->sum;
-    sums->sum = before + term;
-    double taken = sums->sum - before;
-    sums->rest += (before - (sums->sum - taken)) + (term - taken);
-    sums->size += V(sum_lanes)(lanes->size[0]);
+    *sum = V(sum_lanes)(lanes->sum[0]);
+    *size = V(sum_lanes)(lanes->size[0]);
 }
 
-/* Runs `step` over a row and adds up what it gives. */
-static ALWAYS_INLINE V(sums) V(reduce)(const V(row) *row, size_t n, V(step) *step) {
-    V(sums) sums = {0, 0, 0};
+/* Runs `step` over a row and adds up what it gives. Beside it, step by step, runs `other_step` over
+   `other`, `lead` elements ahead: what one row writes and the next one reads overlap in time. */
+static ALWAYS_INLINE V(sums) V(reduce_beside)(const V(row) *row, size_t n, V(step) *step,
+                                              const V(row) *other, size_t lead,
+                                              V(step) *other_step) {
+    V(sums) sums = {0, 0};
+    double rest = 0;
+    size_t done = lead;
     for (size_t block = 0; block < n; block += BLOCK) {
         size_t block_end = n - block < BLOCK ? n : block + BLOCK;
         V(lanes) outer;
@@ -94,44 +107,109 @@ static ALWAYS_INLINE V(sums) V(reduce)(const V(row) *row, size_t n, V(step) *ste
             V(lanes) inner;
             V(zero)(&inner);
             size_t i = chunk;
-            for (; i + LANES <= end; i += LANES) step(row, i, LANES, &inner);
+            for (; i + LANES <= end; i += LANES) {
+                if (other_step && done + LANES <= n) {
+                    other_step(other, done, LANES, NULL);
+                    done += LANES;
+                }
+                step(row, i, LANES, &inner);
+            }
             if (i < end) step(row, i, end - i, &inner);
-            V(accumulate)(&outer, &inner);
+            if (chunk == block)
+                outer = inner;
+            else
+                V(accumulate)(&outer, &inner);
         }
-        V(fold)(&sums, &outer);
+        REAL term, size;
+        V(fold)(&outer, &term, &size);
+        /* TwoSum: the error of adding up blocks is kept. */
+        double before = sums.sum;
+        sums.sum = before + term;
+        double taken = sums.sum - before;
+        rest += (before - (sums.sum - taken)) + (term - taken);
+        sums.size += size;
     }
-    sums.sum += sums.rest;
+    if (other_step && done < n) other_step(other, done, n - done, NULL);
+    sums.sum += rest;
     return sums;
 }
 
-/* Runs `step` over a row for what it writes. */
-static ALWAYS_INLINE void V(each)(const V(row) *row, size_t n, V(step) *step) {
-    size_t i = 0;
+static ALWAYS_INLINE V(sums) V(reduce)(const V(row) *row, size_t n, V(step) *step) {
+    return V(reduce_beside)(row, n, step, NULL, 0, NULL);
+}
+
+/* Runs `step` over a row for what it writes, from element `start`. */
+static ALWAYS_INLINE void V(each)(const V(row) *row, size_t start, size_t n, V(step) *step) {
+    size_t i = start;
     for (; i + LANES <= n; i += LANES) step(row, i, LANES, NULL);
     if (i < n) step(row, i, n - i, NULL);
 }
 
-/* The largest of a row; NaN may or may not be it, and shows in the sum instead. */
-static V(real) V(row_max)(const REAL *x, size_t n, REAL scale) {
+/* Elements before `out` is aligned to the widest vector, for steps that stream. */
+static ALWAYS_INLINE size_t V(lead)(const REAL *out, size_t n) {
+    size_t lead = -((uintptr_t)out / sizeof *out) % (64 / sizeof *out);
+    return lead < n ? lead : n;
+}
+
+/* c * a, in place where out is a. */
+static void V(scale_row)(const REAL *a, REAL *out, size_t n, REAL c) {
+    for (size_t i = 0; i < n; i++) out[i] = a[i] * c;
+}
+
+/* The largest of a row, with another row's step beside it; NaN may or may not be it, and shows in
+   the sum instead. */
+static ALWAYS_INLINE REAL V(row_max_beside)(const REAL *x, size_t n, const V(row) *other,
+                                            size_t lead, V(step) *other_step) {
     V(vec) top[VECTORS];
-    size_t i = 0;
+    size_t i = 0, done = lead;
     EACH_VECTOR top[k] = V(set)(-INFINITY);
-    for (; i + LANES <= n; i += LANES)
-        EACH_VECTOR top[k] = V(max)(V(mul)(V(load)(x + i + k * WIDTH), V(set)(scale)), top[k]);
-    if (i < n)
-        EACH_VECTOR {
-            if (n - i <= k * WIDTH) break;
-            V(vec) a = V(load_part)(x + i, k, n - i, scale < 0 ? INFINITY : -INFINITY);
-            top[k] = V(max)(V(mul)(a, V(set)(scale)), top[k]);
+    for (; i + LANES <= n; i += LANES) {
+        if (other_step && done + LANES <= n) {
+            other_step(other, done, LANES, NULL);
+            done += LANES;
         }
+        EACH_VECTOR top[k] = V(max)(V(load)(x + i + k * WIDTH), top[k]);
+    }
+    if (i < n)
+        EACH_VECTOR top[k] = V(max)(V(load_part)(x + i, k, n - i, -INFINITY), top[k]);
+    if (other_step && done < n) other_step(other, done, n - done, NULL);
     for (size_t half = VECTORS / 2; half; half /= 2)
         for (size_t k = 0; k < half; k++) top[k] = V(max)(top[k], top[k + half]);
     return V(max_lanes)(top[0]);
 }
 
+static REAL V(row_max)(const REAL *x, size_t n) {
+    return V(row_max_beside)(x, n, NULL, 0, NULL);
+}
+
 /* One quiet NaN for the whole row: payloads would depend on the order of operands. */
 static void V(fill_nan)(REAL *out, size_t n) {
     for (size_t i = 0; i < n; i++) out[i] = (REAL)NAN;
+}
+
+/* A step that writes what `value` gives to out, and the same past the caches. */
+#define WRITING_STEPS(value)                                                                       \
+    static ALWAYS_INLINE void V(value##_step)(const V(row) *row, size_t at, size_t count,          \
+                                              V(lanes) *unused) {                                  \
+        (void)unused;                                                                              \
+        EACH_VECTOR V(store_part)(row->out + at, V(value)(row, at, k, count), k, count);           \
+    }                                                                                              \
+    static ALWAYS_INLINE void V(value##_stream_step)(const V(row) *row, size_t at, size_t count,   \
+                                                     V(lanes) *unused) {                           \
+        (void)unused;                                                                              \
+        EACH_VECTOR V(stream_part)(row->out + at, V(value)(row, at, k, count), k, count);          \
+    }
+
+/* Writes a whole row, past the caches where `stream` says so. */
+static ALWAYS_INLINE void V(write)(const V(row) *row, size_t n, bool stream, V(step) *plain,
+                                   V(step) *past) {
+    if (!stream) {
+        V(each)(row, 0, n, plain);
+        return;
+    }
+    size_t lead = V(lead)(row->out, n);
+    if (lead) plain(row, 0, lead, NULL);
+    V(each)(row, lead, n, past);
 }
 
 #define ROW_POINTER(type, base, stride, r) ((type *)(base) + (ptrdiff_t)(r) * (stride))
@@ -144,6 +222,7 @@ static void V(fill_nan)(REAL *out, size_t n) {
 #undef PASTE2
 #undef PASTE
 #undef V
+#undef FABS
 #undef REAL
 #undef LANES
 #undef WIDTH
@@ -152,4 +231,7 @@ static void V(fill_nan)(REAL *out, size_t n) {
 #undef CHUNK
 #undef BLOCK
 #undef EACH_VECTOR
+#undef EACH_QUARTER
+#undef LONG
+#undef WRITING_STEPS
 #undef ROW_POINTER

@@ -6,11 +6,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
+/* Bytes of result from which it is written past the caches: it would not stay there. */
+#define STREAM_FROM ((size_t)16 << 20)
+
 typedef float f32_real;
 typedef double f64_real;
 

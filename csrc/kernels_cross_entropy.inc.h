@@ -12,7 +12,7 @@ static ALWAYS_INLINE void V(loss_step)(const V(row) *row, size_t at, size_t coun
     }
 }
 
-/* out = c (y_i sum t - t_i), with sum t over the sum of exponentials in `result`. */
+/* out = y_i sum t - t_i, with sum t over the sum of exponentials in `result`. */
 static ALWAYS_INLINE void V(entropy_step)(const V(row) *row, size_t at, size_t count,
                                           V(lanes) *unused) {
     (void)unused;
@@ -20,25 +20,15 @@ static ALWAYS_INLINE void V(entropy_step)(const V(row) *row, size_t at, size_t c
         V(vec) target = V(load_part)(row->second + at, k, count, 0);
         V(vec) y = V(exp_shifted)(V(distance)(row, at, k, count));
         V(vec) dx = V(sub)(V(mul)(y, V(set)(row->result)), target);
-        V(store_part)(row->out + at, V(mul)(dx, V(set)(row->factor)), k, count);
-    }
-}
-
-/* out = y, with the reciprocal sum of exponentials in `result`. */
-static ALWAYS_INLINE void V(probability_step)(const V(row) *row, size_t at, size_t count,
-                                              V(lanes) *unused) {
-    (void)unused;
-    EACH_VECTOR {
-        V(vec) y = V(exp_shifted)(V(distance)(row, at, k, count));
-        V(store_part)(row->out + at, V(mul)(y, V(set)(row->result)), k, count);
+        V(store_part)(row->out + at, dx, k, count);
     }
 }
 
 static void V(cross_entropy_row)(V(row) *row, REAL *loss, size_t n) {
-    row->shift = V(row_max)(row->first, n, row->scale);
+    row->shift = V(row_max)(row->first, n);
     double sum = V(reduce)(row, n, V(exp_sum_step)).sum;
     V(normaliser) norm = V(normalise)(row, n, sum);
-    row->result = (REAL)log1p_scalar(norm.rest, norm.total);
+    row->result = V(log_of)(norm);
     double value = V(reduce)(row, n, V(loss_step)).sum;
     if (loss) *loss = isnan(value) || isnan(sum) ? (REAL)NAN : (REAL)value;
     if (!row->out) return;
@@ -51,30 +41,40 @@ static void V(cross_entropy_row)(V(row) *row, REAL *loss, size_t n) {
     size_t k = n;
     REAL dx_k = 0;
     if (norm.total < 1.5) {
-        for (k = 0; row->first[k] * row->scale != row->shift;) k++;
+        for (k = 0; row->first[k] != row->shift;) k++;
         double others = V(sum_without)(row->second, n, k);
-        dx_k = (REAL)((others - norm.rest / norm.total * mass) * row->factor);
+        dx_k = (REAL)(others - norm.rest / norm.total * mass);
     }
     row->result = (REAL)(mass / sum);
-    V(each)(row, n, V(entropy_step));
+    V(each)(row, 0, n, V(entropy_step));
     if (k < n) row->out[k] = dx_k;
+}
+
+/* Row r of a call, its logits scaled in scratch memory where there is a factor. */
+static V(row) V(entropy_row)(const softjac_call *call, size_t r) {
+    V(row) row = {.first = ROW_POINTER(const REAL, call->first, call->ld_first, r)};
+    if (call->out) row.out = ROW_POINTER(REAL, call->out, call->ld_out, r);
+    if (call->scale != 1) {
+        V(scale_row)(row.first, call->scratch, call->n, (REAL)call->scale);
+        row.first = call->scratch;
+    }
+    return row;
 }
 
 static void V(cross_entropy)(const softjac_call *call, size_t begin, size_t end) {
     REAL *loss = call->loss;
     for (size_t r = begin; r < end; r++) {
-        REAL scale = (REAL)call->scale;
-        V(row) row = {.scale = scale, .factor = scale};
-        row.first = ROW_POINTER(const REAL, call->first, call->ld_first, r);
+        V(row) row = V(entropy_row)(call, r);
         row.second = ROW_POINTER(const REAL, call->second, call->ld_second, r);
-        if (call->out) row.out = ROW_POINTER(REAL, call->out, call->ld_out, r);
         V(cross_entropy_row)(&row, loss ? loss + r : NULL, call->n);
+        if (row.out && call->scale != 1)
+            V(scale_row)(row.out, row.out, call->n, (REAL)call->scale);
     }
 }
 
 static void V(labels_row)(V(row) *row, size_t label, REAL *loss, size_t n) {
-    row->shift = V(row_max)(row->first, n, row->scale);
-    REAL distance = row->first[label] * row->scale - row->shift;
+    row->shift = V(row_max)(row->first, n);
+    REAL distance = row->first[label] - row->shift;
     double sum = V(reduce)(row, n, V(exp_sum_step)).sum;
     if (isnan(sum)) {
         if (loss) *loss = (REAL)NAN;
@@ -82,25 +82,22 @@ static void V(labels_row)(V(row) *row, size_t label, REAL *loss, size_t n) {
         return;
     }
     V(normaliser) norm = V(normalise)(row, n, sum);
-    if (loss) *loss = (REAL)log1p_scalar(norm.rest, norm.total) - distance;
+    if (loss) *loss = V(log_of)(norm) - distance;
     if (!row->out) return;
     row->result = (REAL)(1.0 / sum);
-    V(each)(row, n, V(probability_step));
+    V(each)(row, 0, n, V(normal_step));
     REAL y = row->out[label];
     bool dominant = distance == 0 && norm.total < 1.5;
     REAL dx = dominant ? (REAL)-(norm.rest / norm.total) : y - 1;
     row->out[label] = dx;
-    if (row->factor != 1)
-        for (size_t i = 0; i < n; i++) row->out[i] *= row->factor;
 }
 
 static void V(cross_entropy_labels)(const softjac_call *call, size_t begin, size_t end) {
     REAL *loss = call->loss;
     for (size_t r = begin; r < end; r++) {
-        REAL scale = (REAL)call->scale;
-        V(row) row = {.scale = scale, .factor = scale};
-        row.first = ROW_POINTER(const REAL, call->first, call->ld_first, r);
-        if (call->out) row.out = ROW_POINTER(REAL, call->out, call->ld_out, r);
+        V(row) row = V(entropy_row)(call, r);
         V(labels_row)(&row, (size_t)softjac_label(call, r), loss ? loss + r : NULL, call->n);
+        if (row.out && call->scale != 1)
+            V(scale_row)(row.out, row.out, call->n, (REAL)call->scale);
     }
 }

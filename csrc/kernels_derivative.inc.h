@@ -19,8 +19,11 @@ static ALWAYS_INLINE void V(add_products)(V(lanes) *lanes, V(vec) *product) {
     }
 }
 
-static ALWAYS_INLINE V(vec) V(centred)(const V(row) *row, size_t at, size_t k, size_t count) {
-    return V(sub)(V(load_part)(row->second + at, k, count, 0), V(set)(row->shift));
+/* dy - c; `plain` says that c = 0. */
+static ALWAYS_INLINE V(vec) V(centred)(const V(row) *row, size_t at, size_t k, size_t count,
+                                       bool plain) {
+    V(vec) t = V(load_part)(row->second + at, k, count, 0);
+    return plain ? t : V(sub)(t, V(set)(row->shift));
 }
 
 /* The probabilities of a row of log-probabilities. */
@@ -29,87 +32,168 @@ static ALWAYS_INLINE V(vec) V(probability)(const V(row) *row, size_t at, size_t 
     return V(mul)(t, V(set)(1 / V(shift_factor)));
 }
 
-static ALWAYS_INLINE void V(dot_step)(const V(row) *row, size_t at, size_t count,
-                                      V(lanes) *lanes) {
+static ALWAYS_INLINE void V(dot)(const V(row) *row, size_t at, size_t count, V(lanes) *lanes,
+                                 bool plain) {
     V(vec) product[VECTORS];
     EACH_VECTOR product[k] = V(mul)(V(load_part)(row->first + at, k, count, 0),
-                                    V(centred)(row, at, k, count));
+                                    V(centred)(row, at, k, count, plain));
     V(add_products)(lanes, product);
 }
-
+static ALWAYS_INLINE void V(dot_step)(const V(row) *row, size_t at, size_t count,
+                                      V(lanes) *lanes) {
+    V(dot)(row, at, count, lanes, true);
+}
+static ALWAYS_INLINE void V(centred_dot_step)(const V(row) *row, size_t at, size_t count,
+                                              V(lanes) *lanes) {
+    V(dot)(row, at, count, lanes, false);
+}
 static ALWAYS_INLINE void V(log_dot_step)(const V(row) *row, size_t at, size_t count,
                                           V(lanes) *lanes) {
     V(vec) product[VECTORS];
     EACH_VECTOR product[k] =
-        V(mul)(V(probability)(row, at, k, count), V(centred)(row, at, k, count));
+        V(mul)(V(probability)(row, at, k, count), V(centred)(row, at, k, count, false));
     V(add_products)(lanes, product);
 }
 
 static V(row) V(row_of)(const softjac_call *call, size_t r) {
     return (V(row)){.first = ROW_POINTER(const REAL, call->first, call->ld_first, r),
                     .second = ROW_POINTER(const REAL, call->second, call->ld_second, r),
-                    .out = ROW_POINTER(REAL, call->out, call->ld_out, r),
-                    .scale = (REAL)call->scale};
+                    .out = ROW_POINTER(REAL, call->out, call->ld_out, r)};
 }
 
-/* Chooses the centre and sums; false where the sum is not finite. */
-static ALWAYS_INLINE bool V(centre)(V(row) *row, size_t n, V(step) *step) {
-    for (int pass = 0;; pass++) {
-        V(sums) sums = V(reduce)(row, n, step);
-        row->result = (REAL)sums.sum;
-        if (!isfinite(row->result)) return false;
-        if (pass == 2 || fabs(sums.sum) <= 0.5 * sums.size) return true;
+/* From the sums of the first pass, with c = 0, to a centre that keeps the tails, and its sum. */
+static ALWAYS_INLINE void V(centre)(V(row) *row, size_t n, V(sums) sums, V(step) *step) {
+    row->result = (REAL)sums.sum;
+    for (int pass = 0; pass < 2 && fabs(sums.sum) > 0.5 * sums.size; pass++) {
+        if (!isfinite(row->result)) return;
         row->shift = (REAL)(row->shift + sums.sum);
+        sums = V(reduce)(row, n, step);
+        row->result = (REAL)sums.sum;
     }
 }
 
-static ALWAYS_INLINE void V(product_step)(const V(row) *row, size_t at, size_t count,
-                                          V(lanes) *unused) {
-    (void)unused;
-    EACH_VECTOR {
-        V(vec) e = V(sub)(V(centred)(row, at, k, count), V(set)(row->result));
-        V(vec) dx = V(mul)(V(load_part)(row->first + at, k, count, 0), e);
-        V(store_part)(row->out + at, V(mul)(dx, V(set)(row->scale)), k, count);
-    }
+/* y ((dy - c) - t), and (x_dot - c) - t for log-probabilities. */
+static ALWAYS_INLINE V(vec) V(free_of_mean)(const V(row) *row, size_t at, size_t k, size_t count) {
+    return V(sub)(V(centred)(row, at, k, count, false), V(set)(row->result));
 }
-
-/* y_dot = (x_dot - c) - t, for log-probabilities. */
-static ALWAYS_INLINE void V(log_jvp_step)(const V(row) *row, size_t at, size_t count,
-                                          V(lanes) *unused) {
-    (void)unused;
-    EACH_VECTOR {
-        V(vec) e = V(sub)(V(centred)(row, at, k, count), V(set)(row->result));
-        V(store_part)(row->out + at, V(mul)(e, V(set)(row->scale)), k, count);
-    }
+static ALWAYS_INLINE V(vec) V(plain_product)(const V(row) *row, size_t at, size_t k,
+                                             size_t count) {
+    V(vec) e = V(sub)(V(centred)(row, at, k, count, true), V(set)(row->result));
+    return V(mul)(V(load_part)(row->first + at, k, count, 0), e);
 }
+static ALWAYS_INLINE V(vec) V(centred_product)(const V(row) *row, size_t at, size_t k,
+                                               size_t count) {
+    return V(mul)(V(load_part)(row->first + at, k, count, 0), V(free_of_mean)(row, at, k, count));
+}
+WRITING_STEPS(free_of_mean)
+WRITING_STEPS(plain_product)
+WRITING_STEPS(centred_product)
 
 /* The same where a sum is infinite or NaN: element by element, with one NaN. */
-static void V(product_nonfinite)(const V(row) *row, size_t n, bool log) {
+static void V(nonfinite)(const V(row) *row, size_t n, bool log) {
     for (size_t i = 0; i < n; i++) {
-        REAL e = row->second[i] - row->result;
-        REAL value = (log ? e : row->first[i] * e) * row->scale;
+        REAL e = (row->second[i] - row->shift) - row->result;
+        REAL value = log ? e : row->first[i] * e;
         row->out[i] = isnan(value) ? (REAL)NAN : value;
     }
 }
 
-static void V(product)(const softjac_call *call, size_t begin, size_t end) {
+/* Rows of at most a quarter of the lanes: all in registers, with the same tree. Adding 0 gives a
+   sum of zeros the sign it has there. */
+static void V(small_products)(const softjac_call *call, size_t begin, size_t end) {
+    size_t n = call->n;
     for (size_t r = begin; r < end; r++) {
         V(row) row = V(row_of)(call, r);
-        if (V(centre)(&row, call->n, V(dot_step)))
-            V(each)(&row, call->n, V(product_step));
-        else
-            V(product_nonfinite)(&row, call->n, false);
+        V(vec) y[QUARTER], e[QUARTER];
+        EACH_QUARTER {
+            y[k] = V(load_part)(row.first, k, n, 0);
+            e[k] = V(load_part)(row.second, k, n, 0);
+        }
+        REAL centre = 0, t;
+        for (int pass = 0;; pass++) {
+            V(vec) sum = V(set)(0), size = sum;
+            EACH_QUARTER {
+                V(vec) product = V(mul)(y[k], e[k]);
+                sum = V(add)(sum, product);
+                size = V(add)(size, V(abs)(product));
+            }
+            t = V(sum_lanes)(sum) + 0;
+            if (pass == 2 || !(FABS(t) > (REAL)0.5 * V(sum_lanes)(size)) || !isfinite(t)) break;
+            centre += t;
+            EACH_QUARTER e[k] =
+                V(sub)(V(load_part)(row.second, k, n, centre), V(set)(centre));
+        }
+        if (!isfinite(t)) {
+            row.shift = centre;
+            row.result = t;
+            V(nonfinite)(&row, n, false);
+            continue;
+        }
+        EACH_QUARTER V(store_part)(row.out, V(mul)(y[k], V(sub)(e[k], V(set)(t))), k, n);
+    }
+}
+
+/* One row's result is written beside the first pass over the next. */
+static ALWAYS_INLINE void V(product_rows)(const softjac_call *call, size_t begin, size_t end,
+                                          bool stream) {
+    size_t n = call->n;
+    V(row) row = V(row_of)(call, begin);
+    V(sums) sums = V(reduce)(&row, n, V(dot_step));
+    for (size_t r = begin; r < end; r++) {
+        V(centre)(&row, n, sums, V(centred_dot_step));
+        bool last = r + 1 == end, plain = row.shift == 0;
+        V(row) next = last ? row : V(row_of)(call, r + 1);
+        if (!isfinite(row.result)) {
+            V(nonfinite)(&row, n, false);
+            if (!last) sums = V(reduce)(&next, n, V(dot_step));
+        } else if (last) {
+            V(write)(&row, n, stream, V(centred_product_step), V(centred_product_stream_step));
+        } else {
+            size_t lead = stream ? V(lead)(row.out, n) : 0;
+            if (lead) V(centred_product_step)(&row, 0, lead, NULL);
+            if (plain)
+                sums = V(reduce_beside)(
+                    &next, n, V(dot_step), &row, lead,
+                    stream ? V(plain_product_stream_step) : V(plain_product_step));
+            else
+                sums = V(reduce_beside)(
+                    &next, n, V(dot_step), &row, lead,
+                    stream ? V(centred_product_stream_step) : V(centred_product_step));
+        }
+        if (call->scale != 1) V(scale_row)(row.out, row.out, n, (REAL)call->scale);
+        row = next;
+    }
+}
+
+/* Whether a result is large enough to go past the caches. */
+static bool V(streams)(const softjac_call *call) {
+    return call->rows * call->n * sizeof(REAL) >= STREAM_FROM && call->scale == 1;
+}
+
+static void V(product)(const softjac_call *call, size_t begin, size_t end) {
+    if (call->n <= LANES / 4 && call->scale == 1) {
+        V(small_products)(call, begin, end);
+    } else if (V(streams)(call)) {
+        V(product_rows)(call, begin, end, true);
+        stream_fence();
+    } else {
+        V(product_rows)(call, begin, end, false);
     }
 }
 
 static void V(log_jvp)(const softjac_call *call, size_t begin, size_t end) {
+    size_t n = call->n;
+    bool stream = V(streams)(call);
     for (size_t r = begin; r < end; r++) {
         V(row) row = V(row_of)(call, r);
-        if (V(centre)(&row, call->n, V(log_dot_step)))
-            V(each)(&row, call->n, V(log_jvp_step));
+        V(centre)(&row, n, V(reduce)(&row, n, V(log_dot_step)), V(log_dot_step));
+        if (isfinite(row.result))
+            V(write)(&row, n, stream, V(free_of_mean_step), V(free_of_mean_stream_step));
         else
-            V(product_nonfinite)(&row, call->n, true);
+            V(nonfinite)(&row, n, true);
+        if (call->scale != 1) V(scale_row)(row.out, row.out, n, (REAL)call->scale);
     }
+    if (stream) stream_fence();
 }
 
 /* The sum of the cotangent. */
@@ -117,18 +201,6 @@ static ALWAYS_INLINE void V(sum_step)(const V(row) *row, size_t at, size_t count
                                       V(lanes) *lanes) {
     EACH_VECTOR lanes->sum[k] =
         V(add)(lanes->sum[k], V(load_part)(row->second + at, k, count, 0));
-}
-
-/* dx = dy - y sum(dy). */
-static ALWAYS_INLINE void V(log_vjp_step)(const V(row) *row, size_t at, size_t count,
-                                          V(lanes) *unused) {
-    (void)unused;
-    EACH_VECTOR {
-        V(vec) dy = V(load_part)(row->second + at, k, count, 0);
-        V(vec) y = V(probability)(row, at, k, count);
-        V(vec) dx = V(sub)(dy, V(mul)(y, V(set)(row->result)));
-        V(store_part)(row->out + at, V(mul)(dx, V(set)(row->scale)), k, count);
-    }
 }
 
 /* The sum of a row without its element k. */
@@ -145,11 +217,19 @@ static size_t V(position)(const REAL *a, size_t n, REAL value) {
     return i;
 }
 
+/* dy - exp(y) sum(dy). */
+static ALWAYS_INLINE V(vec) V(log_pulled)(const V(row) *row, size_t at, size_t k, size_t count) {
+    V(vec) y = V(probability)(row, at, k, count);
+    V(vec) dy = V(load_part)(row->second + at, k, count, 0);
+    return V(sub)(dy, V(mul)(y, V(set)(row->result)));
+}
+WRITING_STEPS(log_pulled)
+
 /* Where one class k has half of the probability or more, 1 - y_k and the others' cotangents are
    formed without it: dx_k = (1 - y_k) dy_k - y_k sum_{j != k} dy_j. */
-static void V(log_vjp_row)(V(row) *row, size_t n) {
+static void V(log_vjp_row)(V(row) *row, size_t n, bool stream) {
     const double half = -0.69314718055994530942;
-    REAL top = V(row_max)(row->first, n, 1);
+    REAL top = V(row_max)(row->first, n);
     double total = V(reduce)(row, n, V(sum_step)).sum;
     size_t k = top >= (REAL)half ? V(position)(row->first, n, top) : n;
     REAL dx_k = 0;
@@ -158,10 +238,10 @@ static void V(log_vjp_row)(V(row) *row, size_t n) {
         double others = V(sum_without)(row->second, n, k);
         total = others + dy_k;
         double rest = one_minus_exp(top);
-        dx_k = (REAL)(rest * dy_k - (1 - rest) * others) * row->scale;
+        dx_k = (REAL)(rest * dy_k - (1 - rest) * others);
     }
     row->result = (REAL)total;
-    V(each)(row, n, V(log_vjp_step));
+    V(write)(row, n, stream, V(log_pulled_step), V(log_pulled_stream_step));
     if (k < n) row->out[k] = dx_k;
     if (!isfinite(row->result))
         for (size_t i = 0; i < n; i++)
@@ -169,8 +249,11 @@ static void V(log_vjp_row)(V(row) *row, size_t n) {
 }
 
 static void V(log_vjp)(const softjac_call *call, size_t begin, size_t end) {
+    bool stream = V(streams)(call);
     for (size_t r = begin; r < end; r++) {
         V(row) row = V(row_of)(call, r);
-        V(log_vjp_row)(&row, call->n);
+        V(log_vjp_row)(&row, call->n, stream);
+        if (call->scale != 1) V(scale_row)(row.out, row.out, call->n, (REAL)call->scale);
     }
+    if (stream) stream_fence();
 }

@@ -1,11 +1,14 @@
-/* softmax and log_softmax of the logits c x: maximum, sum of exponentials, result. */
+/* softmax and log_softmax: maximum, sum of exponentials, result.
+
+   Rows up to LONG take three passes, the second and third over a row that is in cache by then; the
+   next row's maximum is taken beside the writing of the result. Longer rows are read once for
+   maximum and sum together, piece by piece, and once more for the result. */
 
 static ALWAYS_INLINE V(vec) V(distance)(const V(row) *row, size_t at, size_t k, size_t count) {
-    V(vec) x = V(load_part)(row->first + at, k, count, row->scale < 0 ? INFINITY : -INFINITY);
-    return V(sub)(V(mul)(x, V(set)(row->scale)), V(set)(row->shift));
+    return V(sub)(V(load_part)(row->first + at, k, count, -INFINITY), V(set)(row->shift));
 }
 
-/* out = exp(c x - m) 2^SHIFT, and its sum. */
+/* out = exp(x - m) 2^SHIFT, and its sum. */
 static ALWAYS_INLINE void V(exp_step)(const V(row) *row, size_t at, size_t count,
                                       V(lanes) *lanes) {
     EACH_VECTOR {
@@ -33,36 +36,19 @@ static ALWAYS_INLINE void V(exp_rest_step)(const V(row) *row, size_t at, size_t 
     }
 }
 
-/* out *= 1 / sum. */
-static ALWAYS_INLINE void V(multiply_step)(const V(row) *row, size_t at, size_t count,
-                                           V(lanes) *unused) {
-    (void)unused;
-    EACH_VECTOR {
-        V(vec) t = V(load_part)(row->out + at, k, count, 0);
-        V(store_part)(row->out + at, V(mul)(t, V(set)(row->result)), k, count);
-    }
+/* The results: kept / sum, exp(x - m) / sum, and (x - m) - log(sum); each also past the caches. */
+static ALWAYS_INLINE V(vec) V(scaled)(const V(row) *row, size_t at, size_t k, size_t count) {
+    return V(mul)(V(load_part)(row->kept + at, k, count, 0), V(set)(row->result));
 }
-
-/* out = (c x - m) - log(sum). */
-static ALWAYS_INLINE void V(log_step)(const V(row) *row, size_t at, size_t count,
-                                      V(lanes) *unused) {
-    (void)unused;
-    EACH_VECTOR {
-        V(vec) d = V(distance)(row, at, k, count);
-        V(store_part)(row->out + at, V(sub)(d, V(set)(row->result)), k, count);
-    }
+static ALWAYS_INLINE V(vec) V(normal)(const V(row) *row, size_t at, size_t k, size_t count) {
+    return V(mul)(V(exp_shifted)(V(distance)(row, at, k, count)), V(set)(row->result));
 }
-
-static void V(softmax_row)(const REAL *x, REAL *y, size_t n, REAL scale) {
-    V(row) row = {.first = x, .out = y, .scale = scale, .shift = V(row_max)(x, n, scale)};
-    double sum = V(reduce)(&row, n, V(exp_step)).sum;
-    if (isnan(sum)) {
-        V(fill_nan)(y, n);
-        return;
-    }
-    row.result = (REAL)(1.0 / sum);
-    V(each)(&row, n, V(multiply_step));
+static ALWAYS_INLINE V(vec) V(log_normal)(const V(row) *row, size_t at, size_t k, size_t count) {
+    return V(sub)(V(distance)(row, at, k, count), V(set)(row->result));
 }
+WRITING_STEPS(scaled)
+WRITING_STEPS(normal)
+WRITING_STEPS(log_normal)
 
 /* What the exponentials of a row came to. */
 typedef struct {
@@ -79,27 +65,153 @@ static V(normaliser) V(normalise)(const V(row) *row, size_t n, double sum) {
     return found;
 }
 
-static void V(log_softmax_row)(const REAL *x, REAL *y, size_t n, REAL scale) {
-    V(row) row = {.first = x, .out = y, .scale = scale, .shift = V(row_max)(x, n, scale)};
-    double sum = V(reduce)(&row, n, V(exp_sum_step)).sum;
+static REAL V(log_of)(V(normaliser) found) {
+    return (REAL)log1p_scalar(found.rest, found.total);
+}
+
+/* Rows of at most a quarter of the lanes: all in registers, with the same tree. */
+static ALWAYS_INLINE void V(small_rows)(const softjac_call *call, size_t begin, size_t end,
+                                        bool log) {
+    size_t n = call->n;
+    for (size_t r = begin; r < end; r++) {
+        const REAL *x = ROW_POINTER(const REAL, call->first, call->ld_first, r);
+        REAL *y = ROW_POINTER(REAL, call->out, call->ld_out, r);
+        V(vec) d[QUARTER], t[QUARTER], top = V(set)(-INFINITY), sum = V(set)(0);
+        EACH_QUARTER {
+            d[k] = V(load_part)(x, k, n, -INFINITY);
+            top = V(max)(d[k], top);
+        }
+        V(vec) shift = V(set)(V(max_lanes)(top));
+        EACH_QUARTER {
+            d[k] = V(sub)(d[k], shift);
+            t[k] = V(exp_shifted)(d[k]);
+            sum = V(add)(sum, t[k]);
+        }
+        REAL total = V(sum_lanes)(sum);
+        if (isnan(total)) {
+            V(fill_nan)(y, n);
+            continue;
+        }
+        if (!log) {
+            V(vec) reciprocal = V(set)((REAL)(1.0 / total));
+            EACH_QUARTER V(store_part)(y, V(mul)(t[k], reciprocal), k, n);
+            continue;
+        }
+        V(normaliser) found = {total / V(shift_factor), 0};
+        found.rest = found.total - 1.0;
+        if (found.total < 1.5) {
+            sum = V(set)(0);
+            EACH_QUARTER sum = V(add)(sum, V(zero_at_zero)(t[k], d[k]));
+            found.rest = V(sum_lanes)(sum) / V(shift_factor);
+        }
+        V(vec) logarithm = V(set)(V(log_of)(found));
+        EACH_QUARTER V(store_part)(y, V(sub)(d[k], logarithm), k, n);
+    }
+}
+
+/* Maximum and sum in one reading: pieces that fit the first-level cache, each relative to its own
+   maximum, joined relative to the larger of two. Returns the sum; the maximum is left in shift. */
+static double V(sum_once)(V(row) *row, size_t n) {
+    const size_t piece = BLOCK / 2;
+    double sum = 0;
+    REAL top = -INFINITY;
+    for (size_t at = 0; at < n; at += piece) {
+        size_t length = n - at < piece ? n - at : piece;
+        V(row) part = {.first = row->first + at, .shift = V(row_max)(row->first + at, length)};
+        REAL own = part.shift;
+        if (own == -INFINITY) part.shift = 0; /* -inf alone, or NaN too */
+        double part_sum = V(reduce)(&part, length, V(exp_sum_step)).sum;
+        if (own > top) {
+            sum = sum * exp_scalar((double)top - own) + part_sum;
+            top = own;
+        } else {
+            sum += own == -INFINITY ? part_sum : part_sum * exp_scalar((double)own - top);
+        }
+    }
+    row->shift = top;
+    return top == -INFINITY ? NAN : sum;
+}
+
+static void V(long_row)(const REAL *x, REAL *y, size_t n, bool log, bool stream) {
+    V(row) row = {.first = x, .out = y};
+    double sum = V(sum_once)(&row, n);
     if (isnan(sum)) {
         V(fill_nan)(y, n);
+    } else if (log) {
+        row.result = V(log_of)(V(normalise)(&row, n, sum));
+        V(write)(&row, n, stream, V(log_normal_step), V(log_normal_stream_step));
+    } else {
+        row.result = (REAL)(1.0 / sum);
+        V(write)(&row, n, stream, V(normal_step), V(normal_stream_step));
+    }
+}
+
+/* Rows one after the other; `next` has the maximum of the row to come. */
+static ALWAYS_INLINE void V(forward_rows)(const softjac_call *call, size_t begin, size_t end,
+                                          bool log, bool stream, REAL *scratch) {
+    size_t n = call->n;
+    REAL scale = (REAL)call->scale, next = 0;
+    for (size_t r = begin; r < end; r++) {
+        V(row) row = {.first = ROW_POINTER(const REAL, call->first, call->ld_first, r)};
+        REAL *y = ROW_POINTER(REAL, call->out, call->ld_out, r);
+        const REAL *ahead = ROW_POINTER(const REAL, call->first, call->ld_first, r + 1);
+        bool has_next = r + 1 < end && scale == 1;
+        if (scale != 1) {
+            V(scale_row)(row.first, y, n, scale);
+            row.first = y;
+        }
+        if (n > LONG) {
+            V(long_row)(row.first, y, n, log, stream);
+            continue;
+        }
+        row.shift = r == begin || scale != 1 ? V(row_max)(row.first, n) : next;
+        row.out = stream && !log ? scratch : y;
+        double sum = V(reduce)(&row, n, log ? V(exp_sum_step) : V(exp_step)).sum;
+        row.kept = row.out;
+        row.out = y;
+        if (isnan(sum)) {
+            V(fill_nan)(y, n);
+            if (has_next) next = V(row_max)(ahead, n);
+            continue;
+        }
+        row.result = log ? V(log_of)(V(normalise)(&row, n, sum)) : (REAL)(1.0 / sum);
+        V(step) *plain = log ? V(log_normal_step) : V(scaled_step);
+        V(step) *past = log ? V(log_normal_stream_step) : V(scaled_stream_step);
+        if (!has_next) {
+            V(write)(&row, n, stream, plain, past);
+            continue;
+        }
+        size_t lead = stream ? V(lead)(y, n) : 0;
+        if (lead) plain(&row, 0, lead, NULL);
+        next = V(row_max_beside)(ahead, n, &row, lead, stream ? past : plain);
+    }
+}
+
+static ALWAYS_INLINE void V(forward)(const softjac_call *call, size_t begin, size_t end,
+                                     bool log) {
+    if (call->n <= LANES / 4 && call->scale == 1) {
+        V(small_rows)(call, begin, end, log);
         return;
     }
-    V(normaliser) norm = V(normalise)(&row, n, sum);
-    row.result = (REAL)log1p_scalar(norm.rest, norm.total);
-    V(each)(&row, n, V(log_step));
+    bool stream = call->rows * call->n * sizeof(REAL) >= STREAM_FROM && call->scale == 1;
+    REAL *scratch = NULL;
+    if (stream && !log && call->n <= LONG) {
+        scratch = malloc(call->n * sizeof(REAL));
+        stream = scratch != NULL;
+    }
+    if (stream) {
+        V(forward_rows)(call, begin, end, log, true, scratch);
+        stream_fence();
+    } else {
+        V(forward_rows)(call, begin, end, log, false, NULL);
+    }
+    free(scratch);
 }
 
 static void V(softmax)(const softjac_call *call, size_t begin, size_t end) {
-    for (size_t r = begin; r < end; r++)
-        V(softmax_row)(ROW_POINTER(const REAL, call->first, call->ld_first, r),
-                       ROW_POINTER(REAL, call->out, call->ld_out, r), call->n, (REAL)call->scale);
+    V(forward)(call, begin, end, false);
 }
 
 static void V(log_softmax)(const softjac_call *call, size_t begin, size_t end) {
-    for (size_t r = begin; r < end; r++)
-        V(log_softmax_row)(ROW_POINTER(const REAL, call->first, call->ld_first, r),
-                           ROW_POINTER(REAL, call->out, call->ld_out, r), call->n,
-                           (REAL)call->scale);
+    V(forward)(call, begin, end, true);
 }

@@ -29,7 +29,7 @@ static void V(jacobian)(const softjac_call *call, size_t begin, size_t end) {
         const REAL *y = ROW_POINTER(const REAL, call->first, call->ld_first, line / n);
         V(row) row = {.first = y, .scale = (REAL)call->scale, .result = -y[i]};
         row.out = ROW_POINTER(REAL, call->out, call->ld_out, line);
-        V(each)(&row, n, V(outer_step));
+        V(each)(&row, 0, n, V(outer_step));
         /* Where y_i is large, the others' sum has what 1 - y_i lost. */
         REAL rest = y[i] >= (REAL)0.5 ? (REAL)V(sum_without)(y, n, i) : 1 - y[i];
         row.out[i] = y[i] * rest * row.scale;
@@ -51,7 +51,7 @@ static void V(log_jacobian)(const softjac_call *call, size_t begin, size_t end) 
             memcpy(row.out, before, n * sizeof *row.out);
             row.out[i - 1] = replaced;
         } else {
-            V(each)(&row, n, V(minus_exp_step));
+            V(each)(&row, 0, n, V(minus_exp_step));
         }
         before = row.out;
         replaced = row.out[i];

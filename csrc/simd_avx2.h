@@ -26,6 +26,10 @@ static inline f32_vec f32_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline f64_vec f64_load(const double *p) { return _mm256_loadu_pd(p); }
 static inline void f32_store(float *p, f32_vec a) { _mm256_storeu_ps(p, a); }
 static inline void f64_store(double *p, f64_vec a) { _mm256_storeu_pd(p, a); }
+/* Past the caches; p is aligned to the vector. */
+static inline void f32_stream(float *p, f32_vec a) { _mm256_stream_ps(p, a); }
+static inline void f64_stream(double *p, f64_vec a) { _mm256_stream_pd(p, a); }
+static inline void stream_fence(void) { _mm_sfence(); }
 /* The first `count` lanes, 0 < count < width; the others get `fill`, and are not touched. */
 static inline f32_vec f32_load_tail(const float *p, size_t count, float fill) {
     __m256i mask = f32_mask(count);
@@ -37,11 +41,29 @@ static inline f64_vec f64_load_tail(const double *p, size_t count, double fill) 
     return _mm256_blendv_pd(_mm256_set1_pd(fill), _mm256_maskload_pd(p, mask),
                             _mm256_castsi256_pd(mask));
 }
+/* In pieces: a masked store takes tens of cycles on several processors. */
 static inline void f32_store_tail(float *p, f32_vec a, size_t count) {
-    _mm256_maskstore_ps(p, f32_mask(count), a);
+    __m128 part = _mm256_castps256_ps128(a);
+    if (count & 4) {
+        _mm_storeu_ps(p, part);
+        part = _mm256_extractf128_ps(a, 1);
+        p += 4;
+    }
+    if (count & 2) {
+        _mm_storel_pi((__m64 *)p, part);
+        part = _mm_movehl_ps(part, part);
+        p += 2;
+    }
+    if (count & 1) _mm_store_ss(p, part);
 }
 static inline void f64_store_tail(double *p, f64_vec a, size_t count) {
-    _mm256_maskstore_pd(p, f64_mask(count), a);
+    __m128d part = _mm256_castpd256_pd128(a);
+    if (count & 2) {
+        _mm_storeu_pd(p, part);
+        part = _mm256_extractf128_pd(a, 1);
+        p += 2;
+    }
+    if (count & 1) _mm_store_sd(p, part);
 }
 static inline f32_vec f32_add(f32_vec a, f32_vec b) { return _mm256_add_ps(a, b); }
 static inline f64_vec f64_add(f64_vec a, f64_vec b) { return _mm256_add_pd(a, b); }

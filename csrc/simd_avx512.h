@@ -19,6 +19,10 @@ static inline f32_vec f32_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline f64_vec f64_load(const double *p) { return _mm512_loadu_pd(p); }
 static inline void f32_store(float *p, f32_vec a) { _mm512_storeu_ps(p, a); }
 static inline void f64_store(double *p, f64_vec a) { _mm512_storeu_pd(p, a); }
+/* Past the caches; p is aligned to the vector. */
+static inline void f32_stream(float *p, f32_vec a) { _mm512_stream_ps(p, a); }
+static inline void f64_stream(double *p, f64_vec a) { _mm512_stream_pd(p, a); }
+static inline void stream_fence(void) { _mm_sfence(); }
 /* The first `count` lanes, 0 < count < width; the others get `fill`, and are not touched. */
 static inline f32_vec f32_load_tail(const float *p, size_t count, float fill) {
     return _mm512_mask_loadu_ps(_mm512_set1_ps(fill), f32_mask(count), p);

@@ -73,6 +73,7 @@ static inline uint64_t double_bits(double a) {
         return a;                                                                                  \
     }                                                                                              \
     static inline void prefix##_store(real *p, prefix##_vec a) { memcpy(p, &a, sizeof a); }        \
+    static inline void prefix##_stream(real *p, prefix##_vec a) { memcpy(p, &a, sizeof a); }       \
     static inline prefix##_vec prefix##_load_tail(const real *p, size_t count, real fill) {        \
         prefix##_vec a = prefix##_set(fill);                                                       \
         for (size_t l = 0; l < count; l++) a.lane[l] = p[l];                                       \
@@ -123,5 +124,7 @@ static inline uint64_t double_bits(double a) {
 
 PORTABLE_VOCABULARY(f32, float, float_fma, float_bits, float_from_bits, uint32_t, 23)
 PORTABLE_VOCABULARY(f64, double, scalar_fma, double_bits, double_from_bits, uint64_t, 52)
+
+static inline void stream_fence(void) {}
 
 #endif
