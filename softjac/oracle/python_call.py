@@ -33,8 +33,10 @@ from softjac.oracle.process import footprint
 
 __all__ = [
     "Caller",
+    "LeftError",
     "PythonPlan",
     "call_together",
+    "interrupt",
     "quiet",
     "soak",
 ]
@@ -181,16 +183,36 @@ def call_together(caller: Caller, calls: Sequence[Call], rounds: int) -> list[Ou
 
     def work(place: int) -> None:
         twin = caller.twin()
-        for _ in range(rounds):
-            barrier.wait()
-            outcomes[place].append(twin.make(calls[place]))
+        with contextlib.suppress(threading.BrokenBarrierError):
+            for _ in range(rounds):
+                barrier.wait()
+                outcomes[place].append(twin.make(calls[place]))
 
     threads = [threading.Thread(target=work, args=(p,), daemon=True) for p in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(_SIGN_OF_LIFE)
+    except BaseException:  # nobody waits any more: the threads shall not go on for ever
+        barrier.abort()
+        for thread in threads:
+            interrupt(thread, LeftError)
+        raise
     return [outcome for together in zip(*outcomes, strict=True) for outcome in together]
+
+
+def interrupt(thread: threading.Thread, error: type[BaseException]) -> None:
+    """Raises an exception in a thread, as soon as that runs Python code again."""
+    if thread.ident is not None and thread.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident), ctypes.py_object(error)
+        )
+
+
+class LeftError(BaseException):
+    """Raised inside a thread that nobody waits for any more."""
 
 
 def soak(caller: Caller, call: Call, count: int) -> Iterator[Growth | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import contextvars
-import ctypes
 import queue
 import sys
 import threading
@@ -18,7 +17,15 @@ from typing import Any
 from softjac._errors import CandidateError
 from softjac.oracle.call import Call, Growth, Outcome
 from softjac.oracle.process import ChildLostError, ChildProcess, Patience, death
-from softjac.oracle.python_call import Caller, PythonPlan, call_together, quiet, soak
+from softjac.oracle.python_call import (
+    Caller,
+    LeftError,
+    PythonPlan,
+    call_together,
+    interrupt,
+    quiet,
+    soak,
+)
 from softjac.oracle.signature import Description
 
 __all__ = ["ChildSandbox", "LiveSandbox", "describe"]
@@ -192,7 +199,7 @@ class LiveSandbox:
 
         def put(answer: Any) -> None:
             if left.is_set():
-                raise _LeftError
+                raise LeftError
             answers.put(answer)
 
         context = contextvars.copy_context()
@@ -209,7 +216,7 @@ class LiveSandbox:
                 found.append(Outcome("hang", message=f"no end within {self._timeout:g} s"))
             finally:
                 left.set()
-                _interrupt(thread)
+                interrupt(thread, LeftError)
         return found
 
     def _next(self, answers: queue.SimpleQueue[Any]) -> Any:
@@ -226,23 +233,11 @@ class LiveSandbox:
 _END = object()
 
 
-class _LeftError(BaseException):
-    """Raised inside a thread that nobody waits for any more."""
-
-
 def _do(work: Callable[[Callable[[Any], None]], None], put: Callable[[Any], None]) -> None:
     """Does the work, and says so at the end."""
-    with contextlib.suppress(_LeftError):
+    with contextlib.suppress(LeftError):
         work(put)
         put(_END)
-
-
-def _interrupt(thread: threading.Thread) -> None:
-    """Asks a thread that runs Python code to end."""
-    if thread.ident is not None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread.ident), ctypes.py_object(_LeftError)
-        )
 
 
 def describe(source: tuple[str, str], dtype: str) -> Description:

@@ -1,0 +1,90 @@
+"""Callables on NumPy arrays, most of which misbehave."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+kept: list[Any] = []
+buffer = np.empty((0, 0), np.float32)
+
+
+def right(y: Any, dy: Any) -> Any:
+    """The VJP of softmax."""
+    return y * (dy - (y * dy).sum(-1, keepdims=True))
+
+
+def hostile(y: Any, dy: Any) -> Any:
+    """Each length has its own misbehaviour."""
+    match y.shape[1]:
+        case 5:
+            raise ValueError("no fives")
+        case 6:
+            sys.exit(3)
+        case 7:
+            raise KeyboardInterrupt
+        case 8:
+            while True:
+                pass
+        case 10:
+            return [1.0]
+        case 11:
+            return None
+        case 12:
+            os._exit(4)
+        case 13:
+            ctypes.string_at(0)
+        case 14:
+            time.sleep(1000)
+    return right(y, dy)
+
+
+def writes_input(y: Any, dy: Any) -> Any:
+    """Computes in place, after computing."""
+    result = right(y, dy)
+    dy[0, 0] += 1
+    return result
+
+
+def reuses_output(y: Any, dy: Any) -> Any:
+    """Returns one array again and again while the shape stays."""
+    global buffer
+    if buffer.shape != y.shape:
+        buffer = np.empty_like(y)
+    buffer[...] = right(y, dy)
+    return buffer
+
+
+def shares_buffer(y: Any, dy: Any) -> Any:
+    """Goes through a buffer that all callers share, and lets others run meanwhile."""
+    global buffer
+    buffer = y * dy
+    time.sleep(0.005)
+    return buffer - y * buffer.sum(-1, keepdims=True)
+
+
+def leaves_things(y: Any, dy: Any) -> Any:
+    """Leaves a thread, a descriptor and memory behind."""
+    event = threading.Event()
+    threading.Thread(target=event.wait, daemon=True).start()
+    kept.append((event, os.open(os.devnull, os.O_RDONLY), bytearray(100_000)))
+    return right(y, dy)
+
+
+def flushes(y: Any, dy: Any) -> Any:
+    """At five classes sets flush-to-zero through the C library."""
+    if y.shape[1] == 5:
+        libm = ctypes.CDLL(None)
+        state = (ctypes.c_uint32 * 8)()
+        libm.fegetenv(state)
+        if platform.machine() == "x86_64":
+            state[7] |= 0x8000
+        libm.fesetenv(state)
+    return right(y, dy)
