@@ -12,6 +12,8 @@ formulas.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -22,7 +24,7 @@ from jax.interpreters import ad, batching, mlir
 
 from softjac._errors import ArgumentError
 from softjac._summation import accurate_sum
-from softjac._types import DTYPES, Array, ArrayLike, Axis
+from softjac._types import Array, ArrayLike, Axis
 
 __all__ = [
     "log_softmax_jacobian",
@@ -50,7 +52,7 @@ def softmax_vjp(y: ArrayLike, dy: ArrayLike, axis: Axis = -1) -> Array:
         Cotangent of the logits, shape of y, in the dtype y and dy promote to.
 
     Raises:
-        ArgumentError: the shapes differ, or a dtype is not a supported float.
+        ArgumentError: the shapes differ, or a dtype is not floating-point.
 
     Numerics:
         Accurate in every component, in units of y_i (|dy_i - s| + Σ_j y_j |dy_j - s|) with
@@ -80,7 +82,7 @@ def softmax_jvp(y: ArrayLike, x_dot: ArrayLike, axis: Axis = -1) -> Array:
         Tangent of y, shape of y, in the dtype y and x_dot promote to.
 
     Raises:
-        ArgumentError: the shapes differ, or a dtype is not a supported float.
+        ArgumentError: the shapes differ, or a dtype is not floating-point.
 
     Numerics:
         As `softmax_vjp`.
@@ -106,7 +108,7 @@ def softmax_jacobian(y: ArrayLike) -> Array:
         ∂y_i/∂x_j, shape `(..., n, n)`, dtype of y.
 
     Raises:
-        ArgumentError: y has no axis, or its dtype is not a supported float.
+        ArgumentError: y has no axis, or its dtype is not floating-point.
 
     Numerics:
         Accurate in every element: where y_k > 1/2 the diagonal is y_k Σ_{j≠k} y_j, which keeps what
@@ -137,7 +139,7 @@ def log_softmax_vjp(y: ArrayLike, dy: ArrayLike, axis: Axis = -1) -> Array:
         Cotangent of the logits, shape of y, in the dtype y and dy promote to.
 
     Raises:
-        ArgumentError: the shapes differ, or a dtype is not a supported float.
+        ArgumentError: the shapes differ, or a dtype is not floating-point.
 
     Numerics:
         Accurate in every component, in units of |δ_ij - exp(y_i)| |dy_j| summed over j. Where y is
@@ -167,7 +169,7 @@ def log_softmax_jvp(y: ArrayLike, x_dot: ArrayLike, axis: Axis = -1) -> Array:
         Tangent of y, shape of y, in the dtype y and x_dot promote to.
 
     Raises:
-        ArgumentError: the shapes differ, or a dtype is not a supported float.
+        ArgumentError: the shapes differ, or a dtype is not floating-point.
 
     Numerics:
         Accurate in every component, in units of |x_dot_i - s| + Σ_j exp(y_j) |x_dot_j - s| with
@@ -195,7 +197,7 @@ def log_softmax_jacobian(y: ArrayLike) -> Array:
         ∂y_i/∂x_j, shape `(..., n, n)`, dtype of y.
 
     Raises:
-        ArgumentError: y has no axis, or its dtype is not a supported float.
+        ArgumentError: y has no axis, or its dtype is not floating-point.
 
     Numerics:
         The diagonal is -expm1(y_j): accurate in every element.
@@ -364,13 +366,12 @@ mlir.register_lowering(_product_p, mlir.lower_fun(_product, multiple_results=Fal
 
 
 def _floats(function: str, **arrays: ArrayLike) -> list[Array]:
-    """The arguments as arrays of one supported dtype."""
+    """The arguments as floating-point arrays of one dtype."""
     values = [jnp.asarray(array) for array in arrays.values()]
     for name, value in zip(arrays, values, strict=True):
-        if value.dtype.name not in DTYPES:
+        if not jnp.issubdtype(value.dtype, jnp.floating):
             raise ArgumentError(
-                f"{function}: {name} must be {', '.join(DTYPES)}, not {value.dtype.name}; "
-                "convert it first"
+                f"{function}: {name} must be floating-point, not {value.dtype.name}: convert it"
             )
     dtype = jnp.result_type(*values)
     return [value.astype(dtype) for value in values]
@@ -392,7 +393,7 @@ def _class_axes(function: str, y: Array, axis: Axis) -> tuple[int, ...]:
     """The class axes, counted from the front."""
     if axis is None:
         return tuple(range(y.ndim))
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = tuple(map(operator.index, axis if isinstance(axis, Sequence) else (axis,)))
     if any(not -y.ndim <= a < y.ndim for a in axes):
         raise ArgumentError(f"{function}: axis {axis} is outside an array of {y.ndim} axes")
     counted = tuple(a % y.ndim for a in axes)

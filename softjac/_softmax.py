@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from softjac._derivatives import _class_axes, product
 from softjac._errors import ArgumentError
 from softjac._summation import accurate_sum
-from softjac._types import DTYPES, Array, ArrayLike, Axis
+from softjac._types import Array, ArrayLike, Axis
 
 __all__ = ["log_softmax", "softmax"]
 
@@ -33,7 +33,8 @@ def softmax(
         Probabilities, shape and dtype of x.
 
     Raises:
-        ArgumentError: a dtype, axis or scale that is not supported.
+        ArgumentError: complex or boolean x, an axis outside x, a scale that is not one number, or
+            a `where` that is not boolean.
 
     Numerics:
         Accurate relative to each y_i, however small: the rounding of x - max is carried along,
@@ -70,7 +71,8 @@ def log_softmax(
         Log-probabilities, shape and dtype of x.
 
     Raises:
-        ArgumentError: a dtype, axis or scale that is not supported.
+        ArgumentError: complex or boolean x, an axis outside x, a scale that is not one number, or
+            a `where` that is not boolean.
 
     Numerics:
         Accurate relative to each entry, also where it is near 0: the largest term is left out of
@@ -160,6 +162,8 @@ def _shifted(
         x = jnp.where(where, x, -jnp.inf)
     maximum = jnp.max(x, axes, keepdims=True, initial=-jnp.inf)
     if scale is not None:  # a negative scale makes the least logit the greatest
+        shrink = jnp.where(jnp.abs(scale) < 1, 0.5, 1.0).astype(x.dtype)  # lest x - max overflow
+        x, scale, maximum = x * shrink, scale / shrink, maximum * shrink
         finite = jnp.where(jnp.isneginf(x), jnp.inf, x)
         minimum = jnp.min(finite, axes, keepdims=True, initial=jnp.inf)
         maximum = jnp.where(scale < 0, minimum, maximum)
@@ -201,13 +205,10 @@ def _arguments(
 ) -> tuple[Array, tuple[int, ...], Array | None, Array | None]:
     """The arguments, checked: class axes counted from the front, a scale of 1 as None."""
     x = jnp.asarray(x)
-    if jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == bool:
-        x = x.astype(jnp.result_type(float))
-    if x.dtype.name not in DTYPES:
-        raise ArgumentError(
-            f"{function}: x must be {', '.join(DTYPES)} or integer, not {x.dtype.name}; "
-            "convert it first"
-        )
+    if jnp.issubdtype(x.dtype, jnp.integer):
+        x = x.astype(jax.eval_shape(jnp.exp, x).dtype)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ArgumentError(f"{function}: x must be real numbers, not {x.dtype.name}")
     if jnp.ndim(scale) != 0:
         raise ArgumentError(
             f"{function}: scale must be one number, not an array of shape {jnp.shape(scale)}; "
@@ -215,5 +216,9 @@ def _arguments(
         )
     is_one = isinstance(scale, int | float) and scale == 1
     factor = None if is_one else jnp.asarray(scale, _wide(x).dtype)
-    mask = None if where is None else jnp.asarray(where, bool)
+    mask = None if where is None else jnp.asarray(where)
+    if mask is not None:
+        if mask.dtype != bool:
+            raise ArgumentError(f"{function}: where must be boolean, not {mask.dtype.name}")
+        x = jnp.broadcast_to(x, jnp.broadcast_shapes(x.shape, mask.shape))
     return x, _class_axes(function, x, axis), mask, factor
