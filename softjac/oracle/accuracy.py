@@ -1,4 +1,4 @@
-"""How accurate a candidate is where it is right: worst error, how it sums, whether tails are kept."""
+"""How accurate a candidate is where it is right: worst error, how it sums, its tails."""
 
 from __future__ import annotations
 

@@ -170,7 +170,9 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
     centred = np.where(sample.dominant, 4.0 * (np.abs(v - top) + np.abs(s - top)), 0.0)
     rounding = np.maximum(rounding, centred) + (size if sample.scale != 1.0 else 0.0)
     tolerance = y * u * rounding + np.where(y < tiny, y * size, 0.0)
-    directions, windows, chances = (-sample.scale * y,), (worst,), (likely,)
+    directions: tuple[Array, ...] = (-sample.scale * y,)
+    windows: tuple[Array, ...] = (worst,)
+    chances: tuple[Array, ...] = (likely,)
     if sample.from_logits:
         forward = forward_error(sample)
         subnormal = np.where(y < 2.0 * tiny, 2.0 * tiny, 0.0)

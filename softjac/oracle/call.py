@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["Call", "Fault", "Growth", "Layout", "Outcome"]
+__all__ = ["Call", "Fault", "Growth", "Layout", "Outcome", "Side", "View"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Side = Literal["end", "start"]
+View = Literal["contiguous", "strided", "transposed", "reversed", "broadcast"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +26,10 @@ class Layout:
     alias:  (output role, input role) that share one array.
     """
 
-    side: Literal["end", "start"] = "end"
+    side: Side = "end"
     offset: int = 0
     gap: int = 0
-    view: Literal["contiguous", "strided", "transposed", "reversed", "broadcast"] = "contiguous"
+    view: View = "contiguous"
     alias: tuple[str, str] | None = None
 
 

@@ -45,8 +45,7 @@ def shrink(trial: Trial, failure: Failure) -> Failure:
             if alone is not None:
                 return replace(alone, check=failure.check)
         if batch.failed().any():
-            row = int(np.flatnonzero(batch.failed())[0])
-            return Failure(failure.check, "value", batch, row)
+            return Failure(failure.check, "value", batch, int(batch.failed().argmax()))
     alone = _alone(trial, failure.batch, failure.row)
     return failure if alone is None else replace(alone, check=failure.check)
 
@@ -110,8 +109,8 @@ def encode(check: str, task: Task) -> str:
     layout = task.layout
     alias = "=".join(layout.alias) if layout.alias else ""
     pick = "" if task.pick is None else task.pick
-    parts = (check, task.family, task.n, task.rows, task.seed, pick, task.scale.hex())
-    parts += (layout.side, layout.offset, layout.gap, layout.view, alias)
+    parts: list[object] = [check, task.family, task.n, task.rows, task.seed, pick, task.scale.hex()]
+    parts += [layout.side, layout.offset, layout.gap, layout.view, alias]
     return ":".join(str(part) for part in parts)
 
 

@@ -107,7 +107,7 @@ def _interval(weighted: Array, slope: Array) -> tuple[Array, Array]:
 
 
 def _two_numbers(weighted: Array, slopes: list[Array], bound: Bound) -> tuple[Array, Array, Array]:
-    """The same for two free numbers: least squares, reweighting towards the minimax, exactly last."""
+    """The same for two free numbers: least squares, reweighted towards the minimax."""
     windows = np.stack(bound.windows, axis=1)
     best = np.zeros_like(windows)
     error = np.abs(weighted).max(axis=1)
@@ -167,7 +167,7 @@ def _linear_program(
     weighted: Array, slopes: list[Array], windows: Array
 ) -> tuple[float, Array] | None:
     """Minimises max_i |weighted_i - Σ δ_k slope_ki| over the windows, growing the active set."""
-    from scipy.optimize import linprog
+    from scipy.optimize import linprog  # type: ignore[import-untyped] # it has no stubs
 
     matrix = np.stack(slopes, axis=1) * windows  # unknowns in units of their windows
     active = np.argsort(-np.abs(weighted))[:200]

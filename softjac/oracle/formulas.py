@@ -33,7 +33,7 @@ class Evidence:
         self.passed = batch.ok & ~self.failed
         specs = batch.task.specs()
         self.plain = np.array([not {s.logits, s.vector} & set(EXTREME) for s in specs])
-        self.unit = max(trial.precision.u, trial.precision.u_out)
+        self.precision = trial.precision
 
 
 def evidence(trial: Trial) -> list[Evidence]:
@@ -72,10 +72,10 @@ def explain_by_formula(trial: Trial) -> list[tuple[str, float, str]]:
 
 
 def _share(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
-    """Which part of the failing rows the mistake explains; 0 if it fails where the candidate passed.
+    """Which part of the failing rows the mistake explains; 0 if it fails where others passed.
 
-    Rounding decides whether a row that is barely wrong fails: a quarter of the rows must be foreseen
-    to fail, and a row that passed contradicts only a prediction that is clearly wrong.
+    Rounding decides whether a row that is barely wrong fails: a quarter of the rows must be
+    foreseen to fail, and a row that passed contradicts only a prediction that is clearly wrong.
     """
     explained = foreseen = counted = 0
     for item in items:
@@ -108,9 +108,11 @@ def _alike(item: Evidence, predicted: Array) -> Array:
     That is the bound, a sum's rounding of the predicted element, and a few of the row's largest.
     """
     size = np.where(np.isfinite(predicted), np.abs(predicted), 0.0)
-    slack = 2.0 * item.own + item.unit * (
-        (2.0 * item.sample.n + 64.0) * size + 8.0 * size.max(axis=1, keepdims=True)
+    depth = 2.0 * item.sample.n + 64.0
+    slack = 2.0 * item.own + item.precision.u * (
+        depth * size + 8.0 * size.max(axis=1, keepdims=True)
     )
+    slack = slack + 4.0 * item.precision.u_out * size
     same = (item.got == predicted) | (np.isnan(item.got) & np.isnan(predicted))
     return np.asarray(same | (np.isfinite(predicted) & (np.abs(item.got - predicted) <= slack)))
 

@@ -114,7 +114,8 @@ def _masked(where: Callable[[_Noise], Array]) -> Callable[[_Noise], Array]:
 
 def _first_power(z: _Noise) -> Array:
     """Which elements lie past the largest power of two in n."""
-    return np.arange(z.n)[None, :] >= 2 ** (z.n.bit_length() - 1) + np.zeros((len(z.keys), 1))
+    past = np.arange(z.n)[None, :] >= 2 ** (z.n.bit_length() - 1)
+    return np.asarray(past | np.zeros((len(z.keys), 1), bool))
 
 
 LOGITS: dict[str, Callable[[_Noise], Array]] = {
@@ -149,6 +150,7 @@ LOGITS: dict[str, Callable[[_Noise], Array]] = {
     "equal-2e4": _equal(-2e4),
     "equal-1e6": _equal(-1e6),
     "largest": lambda z: z.reach * np.where(z.here, 1.0, np.sign(z.uniform(0) - 0.5)),
+    "enormous": lambda z: np.minimum(2.0**33, z.reach / 2.0) * (1.0 + 1e-5 * z.uniform(0)),
     "dyadic": lambda z: np.where(_first_power(z), -np.inf, 0.0),
     "masked-start": _masked(lambda z: np.arange(z.n)[None, :] < z.at[:, None] + 1),
     "masked-end": _masked(lambda z: np.arange(z.n)[None, :] >= z.at[:, None]),

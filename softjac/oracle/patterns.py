@@ -9,7 +9,7 @@ import numpy as np
 
 from softjac.oracle.fit import judge
 from softjac.oracle.formulas import Evidence, evidence
-from softjac.oracle.mistakes import VECTOR_LENGTHS
+from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
 from softjac.oracle.trial import Trial
 
 __all__ = ["explain_by_pattern"]
@@ -63,15 +63,24 @@ def _gaps(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
 
 
 def _rows(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
-    """Wrong in every row but the first, or but the last, of a call."""
+    """Rows that are wrong among others, and right alone."""
     if not trial.candidate.takes_rows:
         return
-    many = [item for item in items if item.batch.rows > 1 and item.failed.any()]
-    single = [item for item in items if item.batch.rows == 1]
-    if not many or any(item.failed.any() for item in single):
-        return
-    if not any(item.failed[0] for item in many):
-        yield "row-stride", 1.0, "the first row of a call is right, later ones are not"
+    tried = 0
+    for item in items:
+        for row in np.flatnonzero(item.failed)[:2]:
+            task = item.batch.task
+            if task.pick is not None or task.rows == 1 or not trial.allows(task.single(int(row))):
+                continue
+            alone = trial.run_aside([task.single(int(row))])[0]
+            trial.judge([alone])
+            if alone.failed().any() or not alone.ok.all():
+                return
+            tried += 1
+        if tried >= 8:
+            break
+    if tried:
+        yield "row-stride", 1.0, f"{tried} rows that are wrong among others are right alone"
 
 
 def _places(item: Evidence) -> Array:
@@ -130,8 +139,8 @@ def _lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     if any(low <= n <= high for n in sound):
         return
     below = max((n for n in sound if n < low), default=0)
-    if below < 4 and high >= max(trial.lengths):
-        return  # right where every formula is right
+    if below < 16 and high >= max(trial.lengths):
+        return  # right only where most formulas are
     if high >= max(trial.lengths) and any(abs(below + 1 - edge) <= 2 for edge in (2**15, 2**16)):
         yield "index-overflow", 1.0, f"wrong from n = {low} on, right up to n = {below}"
     elif high < max(trial.lengths) or below:
@@ -142,7 +151,7 @@ def _lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
 def _size(item: Evidence) -> Array:
     """The largest |z| of each row."""
     z = item.sample.z
-    return np.where(np.isfinite(z), np.abs(z), 0.0).max(axis=1)
+    return np.asarray(np.where(np.isfinite(z), np.abs(z), 0.0).max(axis=1))
 
 
 def _offset(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
@@ -157,7 +166,7 @@ def _offset(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             with np.errstate(all="ignore"):
                 scale = np.abs(item.exact) if trial.op.name != "log_softmax" else 1.0
                 off = np.abs(item.got - item.exact) - item.own
-                allowed = 8.0 * item.unit * size[:, None] * scale
+                allowed = 8.0 * item.precision.u * size[:, None] * scale
             bad = item.failed & ~(np.where(np.isnan(off), np.inf, off - allowed) <= 0).all(axis=1)
             if bad.any():
                 return
@@ -215,7 +224,8 @@ def _exp(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     error = error[order]
     steps = np.abs(np.diff(error))
     largest = float(np.abs(error).max())
-    if largest < 0.5 and np.median(steps) < 0.1 * np.median(np.abs(error)) + 1e-7:
+    usual = float(np.median(np.abs(error)))
+    if 32.0 * trial.precision.u < usual and largest < 0.9 and np.median(steps) < 0.1 * usual:
         words = f"exp is off by up to {largest:.2g}, depending on x - max alone"
         yield "inaccurate-exp", 1.0, words
 

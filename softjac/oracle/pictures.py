@@ -55,7 +55,9 @@ def _jacobian(trial: Trial) -> tuple[Array, Array] | None:
     expected = reference.answer(trial.op, trial.sample(inputs, task.scale))[0]
     square = (SIDE, SIDE)
     turned = trial.op.output != "jac" and trial.op.vector == "x_dot"
-    shaped = [part.reshape(square).T if turned else part.reshape(square) for part in (expected, batch.got)]
+    shaped = [
+        part.reshape(square).T if turned else part.reshape(square) for part in (expected, batch.got)
+    ]
     return shaped[0], shaped[1]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from softjac.oracle.call import Layout
 from softjac.oracle.inputs import LOGITS, VECTORS, Row
@@ -20,6 +20,8 @@ SPIKES = (
     ("low-spike", "one-hot"),
     ("saturated", "integers"),
 )
+# A power of two, the float32 number nearest to 0.7, one, and a number whose products are rounded.
+SCALES = (0.125, 0.699999988079071044921875, 1.0, 3.0)
 MASKS = ("masked-start", "masked-end", "masked-but-one", "masked-some")
 SIMPLE = (
     ("equal-0", "one-hot"),
@@ -33,6 +35,10 @@ SIMPLE = (
     ("spike", "integers"),
     ("masked-some", "normal"),
 )
+
+
+# Values are judged where a small access outside an array does no harm: `memory` looks for those.
+ROOMY = Layout(side="end", offset=64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class Task:
     seed: int = 0
     pick: int | None = None
     scale: float = 1.0
-    layout: Layout = field(default_factory=lambda: ROOMY)
+    layout: Layout = ROOMY
 
     @property
     def size(self) -> int:
@@ -96,10 +102,6 @@ class Task:
         return replace(self, pick=index if self.pick is None else self.pick)
 
 
-# Values are judged where a small access outside an array does no harm: `memory` looks for those.
-ROOMY = Layout(side="end", offset=64)
-
-
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How much is tried: seconds for `values`, random rows a length, lengths, the longest row."""
@@ -133,7 +135,7 @@ def lengths(effort: Effort) -> tuple[int, ...]:
 
 def tasks(n: int, effort: Effort, seed: int, scaled: bool) -> Iterator[list[Task]]:
     """The batches of one length, in layers, the most telling first."""
-    scale = (0.125, 1.0, 3.0)[n % 3] if scaled else 1.0
+    scale = SCALES[n % len(SCALES)] if scaled else 1.0
     kinds = len(LOGIT_KINDS)
     yield [Task("kinds", n, kinds if n <= 4097 else 8, seed + n % 4, scale=scale)]
     share = effort.random_rows if n <= 130 else max(4, effort.random_rows * 130 // n)

@@ -1,4 +1,4 @@
-"""The numbers that describe a dtype to the judge: unit roundoff, smallest normal, largest finite."""
+"""What describes a dtype to the judge: unit roundoff, smallest normal, largest finite."""
 
 from __future__ import annotations
 

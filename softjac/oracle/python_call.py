@@ -180,21 +180,23 @@ def call_together(caller: Caller, calls: Sequence[Call], rounds: int) -> list[Ou
     """Makes all the calls at once, a thread each, `rounds` times; outcomes round by round."""
     barrier = threading.Barrier(len(calls))
     outcomes: list[list[Outcome]] = [[] for _ in calls]
+    ended = threading.Semaphore(0)
 
     def work(place: int) -> None:
         twin = caller.twin()
-        with contextlib.suppress(threading.BrokenBarrierError):
+        with contextlib.suppress(threading.BrokenBarrierError, LeftError):
             for _ in range(rounds):
                 barrier.wait()
                 outcomes[place].append(twin.make(calls[place]))
+        ended.release()
 
     threads = [threading.Thread(target=work, args=(p,), daemon=True) for p in range(len(calls))]
     try:
         for thread in threads:
             thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(_SIGN_OF_LIFE)
+        for _ in threads:  # not join, which takes an interrupted wait for the thread's end
+            while not ended.acquire(timeout=_SIGN_OF_LIFE):
+                pass
     except BaseException:  # nobody waits any more: the threads shall not go on for ever
         barrier.abort()
         for thread in threads:
@@ -205,7 +207,7 @@ def call_together(caller: Caller, calls: Sequence[Call], rounds: int) -> list[Ou
 
 def interrupt(thread: threading.Thread, error: type[BaseException]) -> None:
     """Raises an exception in a thread, as soon as that runs Python code again."""
-    if thread.ident is not None and thread.is_alive():
+    if thread.ident is not None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(thread.ident), ctypes.py_object(error)
         )

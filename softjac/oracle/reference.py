@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ __all__ = ["answer", "keep_compiled", "residual"]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 # Rows are padded into few shapes, so that XLA compiles each once (0.1 s): lengths up to these, a
-# little past powers of two, and about this many elements at a time. Padding is neutral: logits -inf,
-# probabilities and vectors 0.
+# little past powers of two, and about this many elements at a time. Padding is neutral: logits
+# -inf, probabilities and vectors 0.
 LENGTHS = (136, 1040, 16_400, 131_088)
 ELEMENTS = 2**15
 
@@ -44,11 +45,12 @@ def keep_compiled() -> None:
     """
     import jax
 
-    if jax.config.jax_compilation_cache_dir is None:
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        jax.config.update("jax_compilation_cache_dir", os.path.join(cache, "softjac", "xla"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    config: Any = jax.config
+    if config.jax_compilation_cache_dir is None:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        config.update("jax_compilation_cache_dir", str(folder / "softjac" / "xla"))
+        config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def residual(got: Array, exact: tuple[Array, Array]) -> Array:

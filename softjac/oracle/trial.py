@@ -243,7 +243,7 @@ class Trial:
         if outcome.output is None:
             return False
         wanted = (rows, n, n) if self.op.output == "jac" else (rows, n)
-        return outcome.output.shape == wanted
+        return bool(outcome.output.shape == wanted)
 
     def sample(self, inputs: dict[str, Array], scale: float) -> Sample:
         """Inputs as bounds and mistakes see them."""
@@ -252,7 +252,7 @@ class Trial:
         )
 
     def judge(self, batches: Sequence[Batch]) -> None:
-        """Judges batches against the reference within the op's bound, those of one length at once."""
+        """Judges batches against the reference within the bound, those of one length at once."""
         alike: dict[tuple[int, float], list[Batch]] = {}
         for batch in batches:
             self.rows += batch.rows

@@ -1,4 +1,7 @@
-"""What must hold: one property, one file. Each keeps its failures on the trial, and says how it went."""
+"""What must hold: one property, one file.
+
+Each keeps its failures on the trial, and says how it went.
+"""
 
 from __future__ import annotations
 

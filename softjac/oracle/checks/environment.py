@@ -25,7 +25,7 @@ def check(trial: Trial) -> CheckResult:
 
 
 def _blocked(trial: Trial) -> None:
-    """Calls beside guard pages with SIGSEGV blocked: a fault then ends the child, handled or not."""
+    """Calls beside guard pages, SIGSEGV blocked: a fault ends the child, handled or not."""
     planned = [Task("simple", n, 1, trial.seed, layout=Layout()) for n in (1, 3, 8, 9, 17, 64)]
     planned = [task for task in planned if trial.allows(task)]
     prepared = [trial.calls_of(task) for task in planned]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from softjac.oracle.call import Layout
+from softjac.oracle.call import Layout, Side, View
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Failure, Trial
 
-VIEWS = ("contiguous", "strided", "transposed", "reversed", "broadcast")
+VIEWS: tuple[View, ...] = ("contiguous", "strided", "transposed", "reversed", "broadcast")
+SIDES: tuple[Side, ...] = ("end", "start")
 
 
 def check(trial: Trial) -> CheckResult:
@@ -54,13 +55,13 @@ def _tasks(trial: Trial) -> Iterator[Task]:
     for n in lengths:
         if not trial.affordable(n):
             continue
-        for number, side in enumerate(("end", "start")):
+        for number, side in enumerate(SIDES):
             task = Task("kinds", n, rows, trial.seed + number, layout=Layout(side=side))
             yield trial.trimmed(task)
     offsets = range(step, 64 // trial.dtype.itemsize + 1, step)
     for n in (1, 5, 8, 16, 33, 64, 100) if quick else (1, 2, 3, 5, 8, 9, 16, 24, 33, 64, 100, 128):
         for offset in offsets:
-            for side in ("end", "start"):
+            for side in SIDES:
                 layout = Layout(side=side, offset=offset)
                 yield trial.trimmed(Task("kinds", n, rows, trial.seed + 2, layout=layout))
     if trial.candidate.strides:

@@ -40,7 +40,7 @@ def _rounds(trial: Trial, n: int, rows: int) -> int:
 
 
 def _together(trial: Trial, planned: list[Task], rounds: int) -> bool:
-    """Rounds of calls at once; only outputs with other bits than alone are judged. Whether any failed."""
+    """Rounds of calls at once, judged where the bits differ from alone; whether any failed."""
     alone = [task if trial.candidate.takes_rows else replace(task, pick=0) for task in planned]
     expected = trial.run_aside(alone)
     prepared = [trial.calls_of(task) for task in alone]

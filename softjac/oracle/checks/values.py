@@ -50,8 +50,9 @@ def check(trial: Trial) -> CheckResult:
 
 def probe(trial: Trial) -> None:
     """Times the candidate at growing lengths, so that later calls are known to be affordable."""
+    slow_first = 0
     for n in (8, 16, 64, 256, 1024, 4096, 16_384, 65_536, 131_072):
-        if n > trial.effort.longest * 2 or not trial.affordable(n):
+        if trial.compiles or n > trial.effort.longest * 2 or not trial.affordable(n):
             break
         task = trial.trimmed(Task("random", n, 1, trial.seed))
         if not trial.allows(task):
@@ -66,7 +67,8 @@ def probe(trial: Trial) -> None:
             continue
         fastest = min(batch.seconds for batch in again)
         trial.seconds_per_row[n] = fastest
-        trial.compiles |= first.seconds > 5e-3 + 4.0 * fastest
+        slow_first += first.seconds > 5e-3 + 4.0 * fastest
+        trial.compiles = trial.candidate.kind == "python" and slow_first >= 3
         speed = MULTIPLY_ADDS_PER_SECOND * (os.cpu_count() or 1)
         if n >= SHORTEST_TELLING and 0.0 < fastest < n * n / speed:
             trial.own_sums = False

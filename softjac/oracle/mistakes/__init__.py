@@ -1,0 +1,24 @@
+"""The formulas people write instead of the right one: what each gives on a sample.
+
+Each is taken from a bug that was shipped or published; `softjac.oracle.catalogue` says where. Those
+that differ from the right formula only by overflow are computed in the candidate's own precision.
+"""
+
+from __future__ import annotations
+
+from softjac.oracle.mistakes.forward import forward, log, log_of_softmax, log_softmax, softmax
+from softjac.oracle.mistakes.jacobian import log_softmax_jacobian, softmax_jacobian
+from softjac.oracle.mistakes.product import log_softmax_jvp, log_softmax_vjp, softmax_product
+
+__all__ = [
+    "forward",
+    "log",
+    "log_of_softmax",
+    "log_softmax",
+    "log_softmax_jacobian",
+    "log_softmax_jvp",
+    "log_softmax_vjp",
+    "softmax",
+    "softmax_jacobian",
+    "softmax_product",
+]

@@ -1,0 +1,246 @@
+"""Mistakes in computing probabilities from logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+
+from softjac.oracle.mistakes.arithmetic import (
+    VECTOR_LENGTHS,
+    Array,
+    body,
+    has_scale,
+    log,
+    log_softmax,
+    rounded,
+    softmax,
+)
+from softjac.oracle.op import Mistake
+from softjac.oracle.sample import Sample
+
+__all__ = ["forward", "log", "log_of_softmax", "log_softmax", "softmax"]
+
+Formula = Callable[[Sample], Array]
+
+# What a maximum is started from; what logits or exponents are clipped to; what is added to a sum.
+FLOORS = (0.0, 1.1754944e-38, -1.0, -10.0, -100.0, -1e3, -1e4, -5e4, -65504.0)
+LIMITS = (1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 88.0, 100.0, 500.0)
+EXPONENTS = (*LIMITS, 64.0, 87.0, 87.33, 87.33654, 88.3762626647949, 88.72)
+EPSILONS = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
+
+
+def forward(finish: Callable[[Array], Array]) -> tuple[Mistake, ...]:
+    """The mistakes, for an op whose output is `finish` of the probabilities."""
+
+    def finished(formula: Formula, sample: Sample) -> Array:
+        with np.errstate(all="ignore"):
+            return finish(formula(sample))
+
+    found = [Mistake(name, partial(finished, formula)) for name, formula in _of_one_row()]
+    found += [
+        Mistake(name, partial(finished, formula), layout=True) for name, formula in _of_many_rows()
+    ]
+    found.append(Mistake("missing-scale", partial(finished, _unscaled), has_scale))
+    for lanes in VECTOR_LENGTHS:
+        found += [
+            Mistake(name, partial(finished, formula), partial(_ragged, lanes=lanes))
+            for name, formula in _of_tails(lanes)
+        ]
+    return tuple(found)
+
+
+def log_of_softmax(sample: Sample) -> Array:
+    """log(softmax(x)): -inf where a probability underflows, unsure where it is subnormal."""
+    kept = rounded(sample.y, sample)
+    tiny = sample.precision.tiny
+    return np.ma.masked_array(log(kept), mask=(sample.y < 1e3 * tiny) & (sample.y > 1e-10 * tiny))
+
+
+def _of_one_row() -> Iterator[tuple[str, Formula]]:
+    """Formulas of a row by itself."""
+    yield "no-max-subtraction", lambda s: _normalised(s, np.zeros((s.rows, 1)))
+    yield "mean-for-sum", lambda s: s.y * s.n
+    yield "shift-in-one-place", _numerator_only
+    yield "shift-in-one-place", _denominator_only
+    yield "all-zero", lambda s: np.zeros_like(s.z)
+    yield "identity", lambda s: s.z
+    for floor in FLOORS:
+        yield "max-from-constant", partial(_floored, floor=floor)
+    for limit in LIMITS:
+        yield "clipped-logits", partial(_clipped, limit=limit)
+    for limit in EXPONENTS:
+        yield "exp-clamped", partial(_clamped, limit=limit)
+    for epsilon in EPSILONS:
+        yield "epsilon-in-denominator", partial(_padded, epsilon=epsilon)
+    for seen in (_first_half, _first, _all_but_first, _all_but_last, _even, _odd):
+        yield "partial-max", partial(_partial, seen=seen)
+    for lanes in VECTOR_LENGTHS:
+        yield "partial-max", partial(_partial, seen=partial(_whole_vectors, lanes=lanes))
+        yield "partial-max", partial(_partial, seen=partial(_first_vector, lanes=lanes))
+
+
+def _of_many_rows() -> Iterator[tuple[str, Formula]]:
+    """Formulas that mix up the rows of a call."""
+    yield "batch-max", lambda s: _normalised(s, np.full((s.rows, 1), s.z.max()))
+    yield "batch-sum", lambda s: np.exp(-s.gap) / np.exp(-s.gap).sum()
+    yield "batch-sum", lambda s: softmax(s.z.reshape(1, -1)).reshape(s.z.shape)
+    yield "wrong-factor", lambda s: s.y / s.rows
+    yield "wrong-axis", lambda s: softmax(s.z.T).T
+    for name, row in (("first-row-only", 0), ("last-row-only", -1)):
+        yield name, partial(_divided_by_row, row=row)
+        yield name, partial(_shifted_by_row, row=row)
+        yield name, partial(_copied_row, row=row)
+
+
+def _of_tails(lanes: int) -> Iterator[tuple[str, Formula]]:
+    """Formulas of what is left after whole vectors of so many lanes."""
+    yield "tail-ignored", partial(_tail_unsummed, lanes=lanes)
+    yield "tail-ignored", partial(_tail_dropped, lanes=lanes)
+    yield "tail-leaks-in", partial(_zeros_summed, lanes=lanes)
+    yield "tail-leaks-in", partial(_zeros_seen, lanes=lanes)
+    yield "tail-leaks-in", partial(_ones_summed, lanes=lanes)
+
+
+def _ragged(sample: Sample, lanes: int) -> bool:
+    """Whether anything is left after whole vectors."""
+    return bool(sample.n % lanes)
+
+
+def _normalised(sample: Sample, shift: Array) -> Array:
+    """exp(z - shift) over its sum, as the candidate's arithmetic has it; unsure where that is tiny.
+
+    A tiny sum has few bits left, and its reciprocal may overflow where its quotient does not.
+    """
+    weights = rounded(np.exp(rounded(sample.z - shift, sample)), sample)
+    total = rounded(weights.sum(axis=1, keepdims=True), sample)
+    unsure = (total < 1e8 * sample.precision.tiny) & (total > 0.0)
+    return np.ma.masked_array(weights / total, mask=np.broadcast_to(unsure, weights.shape))
+
+
+def _unscaled(sample: Sample) -> Array:
+    """The scale is left out."""
+    return softmax(sample.given["x"])
+
+
+def _numerator_only(sample: Sample) -> Array:
+    """The maximum is taken off above the line only."""
+    total = rounded(np.exp(rounded(sample.z, sample)).sum(axis=1, keepdims=True), sample)
+    return np.asarray(np.exp(-sample.gap) / total)
+
+
+def _denominator_only(sample: Sample) -> Array:
+    """The maximum is taken off below the line only."""
+    total = np.exp(-sample.gap).sum(axis=1, keepdims=True)
+    return np.asarray(rounded(np.exp(rounded(sample.z, sample)), sample) / total)
+
+
+def _floored(sample: Sample, floor: float) -> Array:
+    """The maximum is started from a constant."""
+    return _normalised(sample, np.maximum(sample.z.max(axis=1, keepdims=True), floor))
+
+
+def _clipped(sample: Sample, limit: float) -> Array:
+    """The logits are clipped."""
+    return softmax(np.clip(sample.z, -limit, limit))
+
+
+def _clamped(sample: Sample, limit: float) -> Array:
+    """The exponents are clamped from below."""
+    return softmax(np.maximum(-sample.gap, -limit))
+
+
+def _padded(sample: Sample, epsilon: float) -> Array:
+    """Something is added to the sum."""
+    weights = np.exp(-sample.gap)
+    return np.asarray(weights / (weights.sum(axis=1, keepdims=True) + epsilon))
+
+
+def _partial(sample: Sample, seen: Callable[[int], slice]) -> Array:
+    """The maximum is that of a part of the row."""
+    part = sample.z[:, seen(sample.n)]
+    if not part.size:
+        return sample.y
+    return _normalised(sample, part.max(axis=1, keepdims=True))
+
+
+def _first_half(n: int) -> slice:
+    return slice(0, n // 2)
+
+
+def _first(n: int) -> slice:
+    return slice(0, 1)
+
+
+def _all_but_first(n: int) -> slice:
+    return slice(1, None)
+
+
+def _all_but_last(n: int) -> slice:
+    return slice(0, n - 1)
+
+
+def _even(n: int) -> slice:
+    return slice(0, None, 2)
+
+
+def _odd(n: int) -> slice:
+    return slice(1, None, 2)
+
+
+def _whole_vectors(n: int, lanes: int) -> slice:
+    return slice(0, n // lanes * lanes)
+
+
+def _first_vector(n: int, lanes: int) -> slice:
+    return slice(0, lanes)
+
+
+def _divided_by_row(sample: Sample, row: int) -> Array:
+    """Every row divided by one row's sum."""
+    weights = np.exp(-sample.gap)
+    return np.asarray(weights / weights[row].sum())
+
+
+def _shifted_by_row(sample: Sample, row: int) -> Array:
+    """Every row shifted by one row's maximum, and divided by that row's sum."""
+    weights = np.exp(sample.z - sample.z[row].max())
+    return np.asarray(weights / weights[row].sum())
+
+
+def _copied_row(sample: Sample, row: int) -> Array:
+    """One row's result for every row."""
+    return np.repeat(sample.y[[row]], sample.rows, axis=0)
+
+
+def _tail_unsummed(sample: Sample, lanes: int) -> Array:
+    """The tail is computed, but not in the sum."""
+    weights = np.exp(-sample.gap)
+    return np.asarray(weights / (weights * body(sample, lanes)).sum(axis=1, keepdims=True))
+
+
+def _tail_dropped(sample: Sample, lanes: int) -> Array:
+    """The tail is neither summed nor computed."""
+    return _tail_unsummed(sample, lanes) * body(sample, lanes)
+
+
+def _zeros_summed(sample: Sample, lanes: int) -> Array:
+    """The lanes past the end hold logits 0, which enter the sum."""
+    weights = np.exp(-sample.gap)
+    extra = -sample.n % lanes * np.exp(-sample.z.max(axis=1, keepdims=True))
+    return np.asarray(weights / (weights.sum(axis=1, keepdims=True) + extra))
+
+
+def _zeros_seen(sample: Sample, lanes: int) -> Array:
+    """The lanes past the end hold logits 0, which enter the maximum and the sum."""
+    shift = np.maximum(sample.z.max(axis=1, keepdims=True), 0.0)
+    weights = np.exp(sample.z - shift)
+    extra = -sample.n % lanes * np.exp(-shift)
+    return np.asarray(weights / (weights.sum(axis=1, keepdims=True) + extra))
+
+
+def _ones_summed(sample: Sample, lanes: int) -> Array:
+    """The lanes past the end enter the sum with weight 1."""
+    weights = np.exp(-sample.gap)
+    return np.asarray(weights / (weights.sum(axis=1, keepdims=True) + -sample.n % lanes))

@@ -1,0 +1,173 @@
+"""Mistakes in the products with a Jacobian: VJPs and JVPs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS, Array, body, has_scale, softmax
+from softjac.oracle.op import Mistake
+from softjac.oracle.sample import Sample
+
+__all__ = ["log_softmax_jvp", "log_softmax_vjp", "softmax_product"]
+
+
+def _scaled(predict: Callable[[Sample], Array]) -> Callable[[Sample], Array]:
+    """The prediction with the scale's factor."""
+    return lambda sample: sample.scale * predict(sample)
+
+
+def _from_logits(sample: Sample) -> bool:
+    """Whether the logits are at hand."""
+    return sample.from_logits
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product J v as people compute it: one number a row, then one formula an element."""
+
+    number: Callable[[Array, Array], Array]
+    combine: Callable[[Sample, Array, Array], Array]
+
+    def of(self, sample: Sample) -> Array:
+        """The right number."""
+        return self.number(sample.y, sample.vector)
+
+    def __call__(self, sample: Sample, number: Array) -> Array:
+        """The elements for some other number."""
+        return self.combine(sample, sample.vector, number)
+
+
+def _weighted(y: Array, v: Array) -> Array:
+    """Σ y_j v_j, `(rows, 1)`."""
+    return np.asarray((y * v).sum(axis=1, keepdims=True))
+
+
+def _plain(y: Array, v: Array) -> Array:
+    """Σ v_j, `(rows, 1)`."""
+    return np.asarray(v.sum(axis=1, keepdims=True))
+
+
+SOFTMAX = Product(_weighted, lambda s, v, number: s.scale * s.y * (v - number))
+LOG_VJP = Product(_plain, lambda s, v, number: s.scale * (v - s.y * number))
+LOG_JVP = Product(_weighted, lambda s, v, number: s.scale * (v - number))
+
+
+def _product(form: Product) -> tuple[Mistake, ...]:
+    """Mistakes any of the products can have: signs, factors, rows mixed up, lanes and tails."""
+    return (
+        Mistake("dot-sign", lambda s: form(s, -form.of(s))),
+        Mistake("missing-dot", lambda s: form(s, np.zeros((s.rows, 1)))),
+        Mistake("mean-for-sum", lambda s: form(s, form.of(s) / s.n)),
+        Mistake("sign-flipped", lambda s: -form(s, form.of(s))),
+        Mistake("missing-scale", lambda s: form(s, form.of(s)) / s.scale, has_scale),
+        Mistake("fused-cross-entropy", _scaled(lambda s: s.y - s.vector)),
+        Mistake("fused-cross-entropy", _scaled(lambda s: s.vector - s.y)),
+        Mistake("all-zero", lambda s: np.zeros_like(s.y)),
+        Mistake("batch-sum", lambda s: form(s, form.of(s).sum()), layout=True),
+        Mistake("batch-reduced", lambda s: form(s, form.of(s).mean()), layout=True),
+        Mistake("first-row-only", lambda s: form(s, form.of(s)[:1]), layout=True),
+        Mistake("last-row-only", lambda s: form(s, form.of(s)[-1:]), layout=True),
+        Mistake("wrong-axis", lambda s: form(s, _across(form, s)), layout=True),
+        *(made for lanes in VECTOR_LENGTHS for made in _located(form, lanes)),
+    )
+
+
+def _across(form: Product, sample: Sample) -> Array:
+    """The number summed over the rows instead of over the classes, `(1, n)`."""
+    return form.number(sample.y.T, sample.vector.T).T
+
+
+def _located(form: Product, lanes: int) -> tuple[Mistake, ...]:
+    """Mistakes in the loop over vectors of so many lanes, and in what is left after it."""
+
+    def stuck(sample: Sample) -> Array:
+        return np.asarray(sample.vector[:, np.arange(sample.n) % lanes])
+
+    def longer(sample: Sample) -> bool:
+        return bool(sample.n > lanes)
+
+    def ragged(sample: Sample) -> bool:
+        return bool(sample.n % lanes)
+
+    def without_tail(sample: Sample) -> Array:
+        kept = body(sample, lanes)
+        return form.number(sample.y * kept, sample.vector * kept)
+
+    return (
+        Mistake(
+            "pointer-not-advanced",
+            lambda s: form.combine(s, stuck(s), form.of(s)),
+            longer,
+        ),
+        Mistake("pointer-not-advanced", lambda s: form(s, form.number(s.y, stuck(s))), longer),
+        Mistake(
+            "pointer-not-advanced",
+            lambda s: form.combine(s, stuck(s), form.number(s.y, stuck(s))),
+            longer,
+        ),
+        Mistake("tail-ignored", lambda s: form(s, without_tail(s)), ragged),
+        Mistake("tail-ignored", lambda s: form(s, form.of(s)) * body(s, lanes), ragged),
+        Mistake("tail-ignored", lambda s: form(s, without_tail(s)) * body(s, lanes), ragged),
+    )
+
+
+def softmax_product() -> tuple[Mistake, ...]:
+    """Mistakes in y (v - Σ y v)."""
+
+    def again(sample: Sample) -> Array:
+        twice = softmax(sample.y)
+        return np.asarray(twice * (sample.vector - _weighted(twice, sample.vector)))
+
+    def logits(sample: Sample) -> Array:
+        x = np.where(np.isfinite(sample.given["x"]), sample.given["x"], 0.0)
+        return np.asarray(x * (sample.vector - _weighted(x, sample.vector)))
+
+    return (
+        Mistake("diagonal-only", _scaled(lambda s: s.y * (1.0 - s.y) * s.vector)),
+        *_product(SOFTMAX),
+        Mistake("identity", _scaled(lambda s: s.vector)),
+        Mistake("swapped-arguments", _scaled(lambda s: s.vector * (s.y - s.mean))),
+        Mistake("missing-probability-factor", _scaled(lambda s: s.vector - s.mean)),
+        Mistake("log-softmax-formula", lambda s: LOG_VJP(s, LOG_VJP.of(s))),
+        Mistake("softmax-twice", _scaled(again)),
+        Mistake("logits-for-probabilities", _scaled(logits), _from_logits),
+    )
+
+
+def log_softmax_vjp() -> tuple[Mistake, ...]:
+    """Mistakes in v - p Σ v."""
+    return (
+        *_product(LOG_VJP),
+        *_logarithmic(LOG_VJP),
+        Mistake("transposed", lambda s: LOG_JVP(s, LOG_JVP.of(s))),
+    )
+
+
+def log_softmax_jvp() -> tuple[Mistake, ...]:
+    """Mistakes in v - Σ p v."""
+    return (
+        *_product(LOG_JVP),
+        *_logarithmic(LOG_JVP),
+        Mistake("transposed", lambda s: LOG_VJP(s, LOG_VJP.of(s))),
+    )
+
+
+def _logarithmic(form: Product) -> tuple[Mistake, ...]:
+    """Mistakes in the products of log_softmax: of its formula, and of what `y` holds."""
+
+    def as_probabilities(sample: Sample) -> Array:
+        y = np.where(np.isfinite(sample.log_y), sample.log_y, 0.0)
+        number = form.number(y, sample.vector)
+        return np.asarray(
+            sample.scale * (sample.vector - (y * number if form is LOG_VJP else number))
+        )
+
+    return (
+        Mistake("softmax-formula", lambda s: SOFTMAX(s, SOFTMAX.of(s))),
+        Mistake("diagonal-only", _scaled(lambda s: (1.0 - s.y) * s.vector)),
+        Mistake("missing-probability-factor", _scaled(lambda s: s.vector - _plain(s.y, s.vector))),
+        Mistake("logits-for-probabilities", as_probabilities),
+    )
