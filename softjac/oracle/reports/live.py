@@ -36,7 +36,9 @@ class Live:
         self.task = self.bar.add_task("", visible=False)
 
     def __enter__(self) -> Live:
-        self.bar.start()
+        # rich before 14 ends a bar with an empty line, even one that is never drawn.
+        if not self.bar.disable:
+            self.bar.start()
         return self
 
     def __exit__(
@@ -45,7 +47,8 @@ class Live:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.bar.stop()
+        if not self.bar.disable:
+            self.bar.stop()
 
     def write(self, style: str, line: str) -> None:
         """A line in its style; a terminal folds it, a log gets it whole."""
