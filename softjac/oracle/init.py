@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softjac._errors import ArgumentError, CandidateError
-from softjac.oracle import prototype
+from softjac.oracle import roles as known_roles
+from softjac.oracle.declaration import find
+from softjac.oracle.prototype import parse
 
 __all__ = ["draft"]
 
@@ -43,12 +45,12 @@ def guessed_roles(declaration: str) -> dict[str, str]:
     """Roles of parameters with other names, where the names are known from elsewhere."""
     inside = declaration[declaration.rindex("(") + 1 : declaration.rindex(")")]
     names = [re.sub(r"\[.*", "", part).split()[-1].lstrip("*") for part in inside.split(",")]
-    known = {name: prototype._ELSEWHERE.get(name.lower(), "") for name in names}
-    taken = set(names) & set(prototype.ROLES)
+    known = {name: known_roles._ELSEWHERE.get(name.lower(), "") for name in names}
+    taken = set(names) & set(known_roles.ROLES)
     guesses = {
         name: role
         for name, role in known.items()
-        if name not in prototype.ROLES and role and role not in taken
+        if name not in known_roles.ROLES and role and role not in taken
     }
     return guesses if len(set(guesses.values())) == len(guesses) else {}
 
@@ -65,9 +67,9 @@ def functions(file: Path) -> list[Function]:
     found = []
     for symbol in dict.fromkeys(match.group(1) for match in FUNCTION.finditer(text)):
         try:
-            declaration = prototype.find(text, symbol)
+            declaration = find(text, symbol)
             roles = guessed_roles(declaration)
-            parsed = prototype.parse(declaration, roles=roles)
+            parsed = parse(declaration, roles=roles)
         except (CandidateError, ValueError, IndexError):
             continue
         outputs = [p.role for p in parsed.parameters if p.role in OPS]
@@ -103,7 +105,7 @@ def table(function: Function, target: str) -> str:
     if target != str(function.file):
         lines.append(f"header = {json.dumps(str(function.file))}")
     else:
-        found = prototype.find(declarations(function.file), function.symbol)
+        found = find(declarations(function.file), function.symbol)
         declaration = " ".join(found.split())
         lines.append(f"prototype = {json.dumps(declaration)}")
     if function.roles:
