@@ -177,6 +177,7 @@ def _native(target: str, file: str, symbol: str, op: Op, claimed: Claims) -> Can
         scale=by_role["scale"].bytes if "scale" in by_role else 0,
         align=max(claimed.align, ITEM_BYTES[dtype]),
         over_read=claimed.over_read,
+        accumulates=claimed.accumulates,
     )
     candidate = _candidate(
         target, op, claimed, plan, inputs,

@@ -130,7 +130,7 @@ def parse(text: str) -> tuple[str, Task]:
         task.specs()
     except (ValueError, TypeError, KeyError) as error:
         raise ArgumentError(
-            f"not a replay string of this version: {text[:60]!r}; copy the one from the report whole"
+            f"not a replay string of this version: {text[:60]!r}; copy it from the report whole"
         ) from error
     return check, task
 

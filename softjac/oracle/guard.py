@@ -78,6 +78,7 @@ class NativePlan:
                "rows", "n", or "ld" and a role for its row stride.
     returned:  bytes of the integer status returned, 0 where the function returns nothing.
     scale:     bytes of the floating-point parameter `scale`, 0 where there is none.
+    accumulates: it adds to its output, which then holds 0 in place of the NaN before a call.
     """
 
     library: str
@@ -89,6 +90,7 @@ class NativePlan:
     scale: int = 0
     align: int = 0
     over_read: int = 0
+    accumulates: bool = False
 
     @property
     def strided(self) -> frozenset[str]:
@@ -106,6 +108,8 @@ def pack_plan(
     item = ITEM_BYTES[plan.dtype]
     arguments = [codes[name] for name in plan.arguments]
     poison = [_signed(POISON[plan.dtype][kind]) for kind in ("nan", "finite")]
+    if plan.accumulates:
+        poison[0] = 0
     return PLAN.pack(
         function, item, len(plan.arrays), plan.arrays[-1] == "jac",
         sum(1 << place for place, role in enumerate(plan.arrays) if role in plan.strided),

@@ -47,6 +47,7 @@ def _of_one(trial: Trial, failure: Failure) -> str | None:
         "swallowed": "out-of-bounds-read",
         "shape": "wrong-shape",
         "dtype": "wrong-dtype",
+        "unadded": "accumulates",
     }.get(kind)
 
 

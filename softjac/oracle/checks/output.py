@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from softjac.oracle.findings import CheckResult
+from softjac.oracle.guard import POISON
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Failure, Trial, bits
+from softjac.oracle.trial import Batch, Failure, Trial, bits
 
+Array = np.ndarray[Any, np.dtype[Any]]
 LENGTHS = (1, 2, 3, 7, 8, 9, 16, 17, 33, 67, 129, 1000, 4099)
 
 
@@ -19,12 +23,26 @@ def check(trial: Trial) -> CheckResult:
         task = trial.trimmed(Task("kinds", n, 9, trial.seed + 5))
         if trial.affordable(n) and trial.allows(task):
             queue.append(task)
-    if not trial.candidate.accumulates:
-        pairs = zip(trial.run(queue, poison="nan"), trial.run(queue, poison="finite"), strict=True)
-        for one, other in pairs:
-            differ = (bits(one.got) != bits(other.got)).any(axis=1) & one.ok & other.ok
-            for row in np.flatnonzero(differ)[:3]:
-                detail = "depends on what the output held"
-                trial.failures.append(Failure("output", "unwritten", other, int(row), detail))
+    pairs = zip(trial.run(queue, poison="nan"), trial.run(queue, poison="finite"), strict=True)
+    for one, other in pairs:
+        if trial.candidate.accumulates:
+            kind, detail = "unadded", "does not add to what the output held"
+            differ = ~_added(trial, one, other)
+        else:
+            kind, detail = "unwritten", "depends on what the output held"
+            differ = (bits(one.got) != bits(other.got)).any(axis=1)
+        for row in np.flatnonzero(differ & one.ok & other.ok)[:3]:
+            trial.failures.append(Failure("output", kind, other, int(row), detail))
     trial.failures += trial.harvest("output", "shape", "dtype")
     return trial.result("output", calls=calls)
+
+
+def _added(trial: Trial, one: Batch, other: Batch) -> Array:
+    """Which rows are the poison plus what the same call adds to zeros, rounded once."""
+    pattern = POISON[trial.candidate.dtype]["finite"]
+    held = float(np.array([pattern], f"u{trial.dtype.itemsize}").view(trial.dtype)[0])
+    unit = max(trial.precision.u, trial.precision.u_out)
+    with np.errstate(all="ignore"):
+        apart = np.abs(other.got - (held + one.got))
+        near = apart <= 4.0 * unit * (abs(held) + np.abs(one.got))
+    return np.asarray((near | ~np.isfinite(one.got)).all(axis=1))
