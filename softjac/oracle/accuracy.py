@@ -11,7 +11,7 @@ from softjac.oracle.findings import Accuracy, CheckResult
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Batch, Trial
 
-__all__ = ["measure"]
+__all__ = ["measure", "worst_ulp"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -24,16 +24,22 @@ TAILS = ("saturated", "deep", "spike", "offset+1e2", "offset-1e2", "offset+2e4",
 def measure(trial: Trial) -> tuple[Accuracy | None, CheckResult]:
     """The accuracy and the line that tells it."""
     calls = trial.calls
-    if not trial.passed:
+    if not trial.passed or trial.fails("values"):
         return None, CheckResult("accuracy", "skipped", detail="no right values to measure")
     worst = max(trial.worst.values(), default=0.0)
-    ulp = max(_worst_ulp(trial, batch) for batch in trial.passed)
+    ulp = worst_ulp(trial)
     tails = _tails(trial)
     kind = _kind(trial)
     said = {True: "kept", False: "lost", None: "not measured"}[tails]
     detail = f"sums: {kind}; worst {ulp:.3g} ulp; tails {said}"
     found = Accuracy(kind, ulp, worst, tails)
     return found, CheckResult("accuracy", "reported", trial.calls - calls, worst, detail)
+
+
+def worst_ulp(trial: Trial) -> float:
+    """The worst error seen, in units in the last place."""
+    batches = [*trial.passed, *(failure.batch for failure in trial.failures)]
+    return max((_worst_ulp(trial, batch) for batch in batches), default=0.0)
 
 
 def _worst_ulp(trial: Trial, batch: Batch) -> float:

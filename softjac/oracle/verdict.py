@@ -11,7 +11,7 @@ from softjac.oracle import accuracy, diagnosis, pictures
 from softjac.oracle.candidate import Candidate, load, open_sandbox
 from softjac.oracle.checks import CHECKS
 from softjac.oracle.counterexample import ONE_CALL, counterexamples, parse, rerun
-from softjac.oracle.findings import CheckResult, Report, Verdict
+from softjac.oracle.findings import Accuracy, CheckResult, Report, Verdict
 from softjac.oracle.plan import EFFORTS
 from softjac.oracle.trial import Trial
 
@@ -82,7 +82,7 @@ def verify(
         report.accuracy = measured
         report.counterexamples = counterexamples(trial)
         report.diagnoses = diagnosis.diagnose(trial)
-        _reclassify(report)
+        _reclassify(trial, report)
         pictures.add(trial, report)
     report.seconds = time.perf_counter() - started
     report.calls, report.rows = trial.calls, trial.rows
@@ -188,13 +188,14 @@ def _report(trial: Trial, results: list[CheckResult]) -> Report:
     )
 
 
-def _reclassify(report: Report) -> None:
+def _reclassify(trial: Trial, report: Report) -> None:
     """Faults of precision name the accuracy's class, which a sum of equal terms cannot show."""
-    named = {diagnosis.id for diagnosis in report.diagnoses}
-    if report.accuracy is not None and "low-precision-sum" in named:
-        report.accuracy.kind = "16-bit sums"
-    elif report.accuracy is not None and "inaccurate-exp" in named:
-        report.accuracy.kind = "inaccurate exp"
+    kinds = {"low-precision-sum": "16-bit sums", "inaccurate-exp": "inaccurate exp"}
+    for named in report.diagnoses:
+        if named.id in kinds and report.accuracy is None:
+            worst = max(result.worst_ratio or 0.0 for result in report.checks)
+            ulp = accuracy.worst_ulp(trial)
+            report.accuracy = Accuracy(kinds[named.id], ulp, worst)
 
 
 def _tried(trial: Trial) -> list[str]:
