@@ -1,0 +1,160 @@
+"""The verdict of a whole run: on live callables, which need no compiler and no child."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from softjac import ArgumentError, CandidateError, RefutedError
+from softjac.oracle import checks, diagnosis
+from softjac.oracle.catalogue import CATALOGUE
+from softjac.oracle.counterexample import encode, parse
+from softjac.oracle.plan import Task
+from softjac.oracle.verdict import assert_verified, replay, verify
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def right(y: Array, dy: Array) -> Array:
+    """The VJP."""
+    return y * (dy - (y * dy).sum(axis=1, keepdims=True))
+
+
+def diagonal(y: Array, dy: Array) -> Array:
+    """The question's bug."""
+    return y * (1 - y) * dy
+
+
+def over_the_batch(y: Array, dy: Array) -> Array:
+    """One sum for all the rows."""
+    return y * (dy - (y * dy).sum())
+
+
+def no_max(x: Array) -> Array:
+    """Overflows from 88.7 on."""
+    with np.errstate(all="ignore"):
+        weights = np.exp(x)
+        return weights / weights.sum(axis=1, keepdims=True)
+
+
+def in_float64(y: Array, dy: Array) -> Array:
+    """Right values of the wrong dtype."""
+    return right(y.astype(np.float64), dy.astype(np.float64))
+
+
+def changes_its_input(y: Array, dy: Array) -> Array:
+    """The `dy -= ...` idiom."""
+    dy -= (y * dy).sum(axis=1, keepdims=True)
+    return y * dy
+
+
+def raises_on_long_rows(y: Array, dy: Array) -> Array:
+    """An exception from n = 100 on."""
+    if y.shape[1] >= 100:
+        raise ValueError("too long")
+    return right(y, dy)
+
+
+class Remembers:
+    """Gives the previous result for the same shape."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[int, ...], Array] = {}
+
+    def __call__(self, y: Array, dy: Array) -> Array:
+        """The first result of each shape, for ever."""
+        return self.kept.setdefault(y.shape, right(y, dy)).copy()
+
+
+def test_a_right_callable_is_verified() -> None:
+    """A right VJP gets the verdict, its accuracy, and the limits of what was tried."""
+    report = verify(right, op="softmax_vjp", effort="quick")
+    assert report.verdict == "verified", report.checks
+    assert report.accuracy is not None
+    assert report.accuracy.kind == "pairwise"
+    assert report.limits
+    assert not report.diagnoses
+
+
+@pytest.mark.parametrize(
+    ("candidate", "op", "check", "name"),
+    [
+        (diagonal, "softmax_vjp", "values", "diagonal-only"),
+        (over_the_batch, "softmax_vjp", "values", "batch-sum"),
+        (no_max, "softmax", "values", "no-max-subtraction"),
+        (in_float64, "softmax_vjp", "output", "wrong-dtype"),
+        (changes_its_input, "softmax_vjp", "memory", "input-modified"),
+        (raises_on_long_rows, "softmax_vjp", "values", "raises"),
+    ],
+)
+def test_a_wrong_callable_is_refuted_and_its_bug_named(
+    candidate: Any, op: str, check: str, name: str
+) -> None:
+    """The right check fails, the bug's name comes first, and one counterexample is given."""
+    report = verify(candidate, op=op, effort="quick")
+    assert report.verdict == "refuted"
+    assert check in {result.name for result in report.checks if result.status == "fail"}
+    assert report.diagnoses[0].id == name
+    assert report.counterexamples
+
+
+def test_state_between_calls_is_refuted() -> None:
+    """A callable that remembers the first result of a shape is refuted."""
+    assert verify(Remembers().__call__, op="softmax_vjp", effort="quick").verdict == "refuted"
+
+
+def test_a_counterexample_is_small_and_replays_bit_for_bit() -> None:
+    """The diagonal alone fails at n = 2, and the replay string makes the same call again."""
+    report = verify(diagonal, op="softmax_vjp", effort="quick")
+    found = next(c for c in report.counterexamples if c.check == "values")
+    assert found.n == 2
+    assert found.rows == 1
+    assert len(found.replay) <= 200
+    again = replay(found.replay, diagonal, op="softmax_vjp")
+    assert again.verdict == "refuted"
+    same = next(c for c in again.counterexamples if c.check == "values")
+    for role, array in found.inputs.items():
+        assert array.tobytes() == same.inputs[role].tobytes()
+    assert replay(found.replay, right, op="softmax_vjp").verdict == "verified"
+
+
+def test_a_replay_string_is_read_back_as_written() -> None:
+    """Every field of a task survives, and anything else is an error that says so."""
+    task = Task("kinds", 9, 32, 5, 3, 0.125)
+    assert parse(encode("memory", task)) == ("memory", task)
+    with pytest.raises(ArgumentError, match="not a replay string"):
+        parse("values:simple:2")
+
+
+def test_assert_verified_raises_with_the_report() -> None:
+    """The exception's text names the bug."""
+    with pytest.raises(RefutedError, match="diagonal-only"):
+        assert_verified(diagonal, op="softmax_vjp", effort="quick")
+
+
+def test_wrong_use_is_an_error_that_says_what_to_do() -> None:
+    """An unknown effort and an unknown op are errors, not verdicts."""
+    with pytest.raises(ArgumentError, match="quick"):
+        verify(right, op="softmax_vjp", effort="slow")
+    with pytest.raises(CandidateError, match="softmax_vjp"):
+        verify(right, op="softmax_vpj")
+
+
+@pytest.mark.parametrize(
+    ("check", "candidate"),
+    [("output", in_float64), ("memory", changes_its_input)],
+)
+def test_without_its_check_a_mutant_survives(
+    check: str, candidate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Switching a check off lets through what only it catches."""
+    left = {name: run for name, run in checks.CHECKS.items() if name != check}
+    monkeypatch.setattr("softjac.oracle.verdict.CHECKS", left)
+    assert verify(candidate, op="softmax_vjp", effort="quick").verdict == "verified"
+
+
+def test_every_diagnosis_has_a_rank_and_an_entry() -> None:
+    """The order of diagnoses and the catalogue list the same identifiers."""
+    assert set(diagnosis.RANK) == set(CATALOGUE)
