@@ -2,6 +2,7 @@
 
 const lanes = 8;
 const Block = @Vector(lanes, f32);
+const infinity = @as(f32, @bitCast(@as(u32, 0x7f800000)));
 
 /// The row's block from `start` on, what lies past its end filled up.
 fn block(x: [*]const f32, start: usize, n: usize, filling: f32) Block {
@@ -13,16 +14,20 @@ fn block(x: [*]const f32, start: usize, n: usize, filling: f32) Block {
 }
 
 fn row(x: [*]const f32, y: [*]f32, n: usize, filling: f32) void {
-    var max = block(x, 0, n, filling);
-    var i: usize = lanes;
+    var max: Block = @splat(-infinity);
+    var i: usize = 0;
     while (i < n) : (i += lanes) {
         max = @max(max, block(x, i, n, filling));
     }
-    const top = @reduce(.Max, max);
+    const top: Block = @splat(@reduce(.Max, max));
     var sum: f32 = 0;
-    for (0..n) |j| {
-        y[j] = @exp(x[j] - top);
-        sum += y[j];
+    i = 0;
+    while (i < n) : (i += lanes) {
+        const e: [lanes]f32 = @exp(block(x, i, n, filling) - top);
+        sum += @reduce(.Add, @as(Block, e));
+        for (0..@min(lanes, n - i)) |k| {
+            y[i + k] = e[k];
+        }
     }
     for (0..n) |j| {
         y[j] /= sum;
@@ -30,10 +35,10 @@ fn row(x: [*]const f32, y: [*]f32, n: usize, filling: f32) void {
 }
 
 export fn softmax(x: [*]const f32, y: [*]f32, n: usize) void {
-    row(x, y, n, -@as(f32, @bitCast(@as(u32, 0x7f800000))));
+    row(x, y, n, -infinity);
 }
 
-/// The mistake: the last block is filled up with zeros, which enter the maximum.
+/// The mistake: the last block is filled up with zeros, which enter maximum and sum.
 export fn softmax_zero_filled(x: [*]const f32, y: [*]f32, n: usize) void {
     row(x, y, n, 0);
 }
