@@ -23,8 +23,9 @@ fn row(x: [*]const f32, y: [*]f32, n: usize, filling: f32) void {
     var sum: f32 = 0;
     i = 0;
     while (i < n) : (i += lanes) {
-        const e: [lanes]f32 = @exp(block(x, i, n, filling) - top);
-        sum += @reduce(.Add, @as(Block, e));
+        const exponentials: Block = @exp(block(x, i, n, filling) - top);
+        sum += @reduce(.Add, exponentials);
+        const e: [lanes]f32 = exponentials;
         for (0..@min(lanes, n - i)) |k| {
             y[i + k] = e[k];
         }
