@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         SandboxError,
         SoftjacError,
     )
+    from softjac._operator import JacobianOperator
     from softjac._softmax import log_softmax, softmax
     from softjac.oracle.candidate import CFunction
     from softjac.oracle.verdict import assert_verified, verify
@@ -35,6 +36,7 @@ __all__ = [
     "ArgumentError",
     "CFunction",
     "CandidateError",
+    "JacobianOperator",
     "LibraryMissingError",
     "RefutedError",
     "SandboxError",
@@ -76,6 +78,7 @@ _HOMES = {
         "SandboxError",
         "SoftjacError",
     ),
+    "_operator": ("JacobianOperator",),
     "_softmax": ("log_softmax", "softmax"),
     "oracle.candidate": ("CFunction",),
     "oracle.verdict": ("assert_verified", "verify"),
