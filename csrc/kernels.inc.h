@@ -18,9 +18,9 @@
 #define QUARTER (VECTORS / 4)
 #define CHUNK (16 * LANES)
 #define BLOCK (8 * CHUNK)
-/* Loops of VECTORS iterations must vanish, or accumulators live in memory. */
-#define EACH_VECTOR _Pragma("GCC unroll 16") for (size_t k = 0; k < VECTORS; k++)
-#define EACH_QUARTER _Pragma("GCC unroll 16") for (size_t k = 0; k < QUARTER; k++)
+/* Where UNROLL says so, loops of VECTORS iterations vanish, or accumulators would live in memory. */
+#define EACH_VECTOR UNROLL for (size_t k = 0; k < VECTORS; k++)
+#define EACH_QUARTER UNROLL for (size_t k = 0; k < QUARTER; k++)
 /* A row of more than 1 MB is out of the second-level cache before its second pass. */
 #define LONG ((1 << 20) / sizeof(REAL))
 
@@ -76,6 +76,15 @@ static ALWAYS_INLINE void V(zero)(V(lanes) *lanes) {
 static ALWAYS_INLINE void V(accumulate)(V(lanes) *into, const V(lanes) *lanes) {
     EACH_VECTOR into->sum[k] = V(add)(into->sum[k], lanes->sum[k]);
     for (size_t k = 0; k < QUARTER; k++) into->size[k] = V(add)(into->size[k], lanes->size[k]);
+}
+
+/* The tree for a quarter of the lanes. Adding 0 gives a sum of zeros the sign it has there. */
+static ALWAYS_INLINE REAL V(sum_quarter)(const V(vec) *a) {
+    V(vec) sum[QUARTER];
+    EACH_QUARTER sum[k] = a[k];
+    for (size_t half = QUARTER / 2; half; half /= 2)
+        for (size_t k = 0; k < half; k++) sum[k] = V(add)(sum[k], sum[k + half]);
+    return V(sum_lanes)(sum[0]) + 0;
 }
 
 /* The tree: what one block's lanes come to. */
@@ -138,6 +147,12 @@ static ALWAYS_INLINE V(sums) V(reduce)(const V(row) *row, size_t n, V(step) *ste
     return V(reduce_beside)(row, n, step, NULL, 0, NULL);
 }
 
+/* A step's sum over a row, as a function of its own: there are many callers. */
+#define REDUCTION(name)                                                                            \
+    static NOINLINE V(sums) V(name##_over)(const V(row) *row, size_t n) {                          \
+        return V(reduce)(row, n, V(name##_step));                                                  \
+    }
+
 /* Runs `step` over a row for what it writes, from element `start`. */
 static ALWAYS_INLINE void V(each)(const V(row) *row, size_t start, size_t n, V(step) *step) {
     size_t i = start;
@@ -178,7 +193,7 @@ static ALWAYS_INLINE REAL V(row_max_beside)(const REAL *x, size_t n, const V(row
     return V(max_lanes)(top[0]);
 }
 
-static REAL V(row_max)(const REAL *x, size_t n) {
+static NOINLINE REAL V(row_max)(const REAL *x, size_t n) {
     return V(row_max_beside)(x, n, NULL, 0, NULL);
 }
 
@@ -187,8 +202,8 @@ static void V(fill_nan)(REAL *out, size_t n) {
     for (size_t i = 0; i < n; i++) out[i] = (REAL)NAN;
 }
 
-/* A step that writes what `value` gives to out, and the same past the caches. */
-#define WRITING_STEPS(value)                                                                       \
+/* A step that writes what `value` gives to out, the same past the caches, and over a whole row. */
+#define WRITING(value)                                                                             \
     static ALWAYS_INLINE void V(value##_step)(const V(row) *row, size_t at, size_t count,          \
                                               V(lanes) *unused) {                                  \
         (void)unused;                                                                              \
@@ -198,19 +213,15 @@ static void V(fill_nan)(REAL *out, size_t n) {
                                                      V(lanes) *unused) {                           \
         (void)unused;                                                                              \
         EACH_VECTOR V(stream_part)(row->out + at, V(value)(row, at, k, count), k, count);          \
+    }                                                                                              \
+    static NOINLINE __attribute__((unused)) void V(write_##value)(const V(row) *row, size_t n, bool stream) {              \
+        size_t lead = stream ? V(lead)(row->out, n) : 0;                                           \
+        if (lead) V(value##_step)(row, 0, lead, NULL);                                             \
+        if (stream)                                                                                \
+            V(each)(row, lead, n, V(value##_stream_step));                                         \
+        else                                                                                       \
+            V(each)(row, 0, n, V(value##_step));                                                   \
     }
-
-/* Writes a whole row, past the caches where `stream` says so. */
-static ALWAYS_INLINE void V(write)(const V(row) *row, size_t n, bool stream, V(step) *plain,
-                                   V(step) *past) {
-    if (!stream) {
-        V(each)(row, 0, n, plain);
-        return;
-    }
-    size_t lead = V(lead)(row->out, n);
-    if (lead) plain(row, 0, lead, NULL);
-    V(each)(row, lead, n, past);
-}
 
 #define ROW_POINTER(type, base, stride, r) ((type *)(base) + (ptrdiff_t)(r) * (stride))
 
@@ -233,5 +244,6 @@ static ALWAYS_INLINE void V(write)(const V(row) *row, size_t n, bool stream, V(s
 #undef EACH_VECTOR
 #undef EACH_QUARTER
 #undef LONG
-#undef WRITING_STEPS
+#undef WRITING
+#undef REDUCTION
 #undef ROW_POINTER

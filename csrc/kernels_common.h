@@ -12,6 +12,7 @@
 #include "kernels.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 /* Bytes of result from which it is written past the caches: it would not stay there. */
 #define STREAM_FROM ((size_t)16 << 20)
 

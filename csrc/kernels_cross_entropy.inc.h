@@ -11,6 +11,7 @@ static ALWAYS_INLINE void V(loss_step)(const V(row) *row, size_t at, size_t coun
         lanes->sum[k] = V(add)(lanes->sum[k], term);
     }
 }
+REDUCTION(loss)
 
 /* out = y_i sum t - t_i, with sum t over the sum of exponentials in `result`. */
 static ALWAYS_INLINE void V(entropy_step)(const V(row) *row, size_t at, size_t count,
@@ -26,13 +27,13 @@ static ALWAYS_INLINE void V(entropy_step)(const V(row) *row, size_t at, size_t c
 
 static void V(cross_entropy_row)(V(row) *row, REAL *loss, size_t n) {
     row->shift = V(row_max)(row->first, n);
-    double sum = V(reduce)(row, n, V(exp_sum_step)).sum;
+    double sum = V(exp_sum_over)(row, n).sum;
     V(normaliser) norm = V(normalise)(row, n, sum);
     row->result = V(log_of)(norm);
-    double value = V(reduce)(row, n, V(loss_step)).sum;
+    double value = V(loss_over)(row, n).sum;
     if (loss) *loss = isnan(value) || isnan(sum) ? (REAL)NAN : (REAL)value;
     if (!row->out) return;
-    double mass = V(reduce)(row, n, V(sum_step)).sum;
+    double mass = V(sum_over)(row, n).sum;
     if (isnan(sum) || !isfinite(mass)) {
         V(fill_nan)(row->out, n);
         return;
@@ -75,7 +76,7 @@ static void V(cross_entropy)(const softjac_call *call, size_t begin, size_t end)
 static void V(labels_row)(V(row) *row, size_t label, REAL *loss, size_t n) {
     row->shift = V(row_max)(row->first, n);
     REAL distance = row->first[label] - row->shift;
-    double sum = V(reduce)(row, n, V(exp_sum_step)).sum;
+    double sum = V(exp_sum_over)(row, n).sum;
     if (isnan(sum)) {
         if (loss) *loss = (REAL)NAN;
         if (row->out) V(fill_nan)(row->out, n);
@@ -85,7 +86,7 @@ static void V(labels_row)(V(row) *row, size_t label, REAL *loss, size_t n) {
     if (loss) *loss = V(log_of)(norm) - distance;
     if (!row->out) return;
     row->result = (REAL)(1.0 / sum);
-    V(each)(row, 0, n, V(normal_step));
+    V(write_normal)(row, n, false);
     REAL y = row->out[label];
     bool dominant = distance == 0 && norm.total < 1.5;
     REAL dx = dominant ? (REAL)-(norm.rest / norm.total) : y - 1;

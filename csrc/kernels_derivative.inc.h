@@ -43,10 +43,12 @@ static ALWAYS_INLINE void V(dot_step)(const V(row) *row, size_t at, size_t count
                                       V(lanes) *lanes) {
     V(dot)(row, at, count, lanes, true);
 }
+REDUCTION(dot)
 static ALWAYS_INLINE void V(centred_dot_step)(const V(row) *row, size_t at, size_t count,
                                               V(lanes) *lanes) {
     V(dot)(row, at, count, lanes, false);
 }
+REDUCTION(centred_dot)
 static ALWAYS_INLINE void V(log_dot_step)(const V(row) *row, size_t at, size_t count,
                                           V(lanes) *lanes) {
     V(vec) product[VECTORS];
@@ -54,6 +56,7 @@ static ALWAYS_INLINE void V(log_dot_step)(const V(row) *row, size_t at, size_t c
         V(mul)(V(probability)(row, at, k, count), V(centred)(row, at, k, count, false));
     V(add_products)(lanes, product);
 }
+REDUCTION(log_dot)
 
 static V(row) V(row_of)(const softjac_call *call, size_t r) {
     return (V(row)){.first = ROW_POINTER(const REAL, call->first, call->ld_first, r),
@@ -62,12 +65,13 @@ static V(row) V(row_of)(const softjac_call *call, size_t r) {
 }
 
 /* From the sums of the first pass, with c = 0, to a centre that keeps the tails, and its sum. */
-static ALWAYS_INLINE void V(centre)(V(row) *row, size_t n, V(sums) sums, V(step) *step) {
+static void V(centre)(V(row) *row, size_t n, V(sums) sums,
+                      V(sums) (*over)(const V(row) *row, size_t n)) {
     row->result = (REAL)sums.sum;
     for (int pass = 0; pass < 2 && fabs(sums.sum) > 0.5 * sums.size; pass++) {
         if (!isfinite(row->result)) return;
         row->shift = (REAL)(row->shift + sums.sum);
-        sums = V(reduce)(row, n, step);
+        sums = over(row, n);
         row->result = (REAL)sums.sum;
     }
 }
@@ -85,9 +89,9 @@ static ALWAYS_INLINE V(vec) V(centred_product)(const V(row) *row, size_t at, siz
                                                size_t count) {
     return V(mul)(V(load_part)(row->first + at, k, count, 0), V(free_of_mean)(row, at, k, count));
 }
-WRITING_STEPS(free_of_mean)
-WRITING_STEPS(plain_product)
-WRITING_STEPS(centred_product)
+WRITING(free_of_mean)
+WRITING(plain_product)
+WRITING(centred_product)
 
 /* The same where a sum is infinite or NaN: element by element, with one NaN. */
 static void V(nonfinite)(const V(row) *row, size_t n, bool log) {
@@ -98,8 +102,7 @@ static void V(nonfinite)(const V(row) *row, size_t n, bool log) {
     }
 }
 
-/* Rows of at most a quarter of the lanes: all in registers, with the same tree. Adding 0 gives a
-   sum of zeros the sign it has there. */
+/* Rows of at most a quarter of the lanes: all in registers, with the same tree. */
 static void V(small_products)(const softjac_call *call, size_t begin, size_t end) {
     size_t n = call->n;
     for (size_t r = begin; r < end; r++) {
@@ -111,14 +114,13 @@ static void V(small_products)(const softjac_call *call, size_t begin, size_t end
         }
         REAL centre = 0, t;
         for (int pass = 0;; pass++) {
-            V(vec) sum = V(set)(0), size = sum;
+            V(vec) product[QUARTER], size[QUARTER];
             EACH_QUARTER {
-                V(vec) product = V(mul)(y[k], e[k]);
-                sum = V(add)(sum, product);
-                size = V(add)(size, V(abs)(product));
+                product[k] = V(mul)(y[k], e[k]);
+                size[k] = V(abs)(product[k]);
             }
-            t = V(sum_lanes)(sum) + 0;
-            if (pass == 2 || !(FABS(t) > (REAL)0.5 * V(sum_lanes)(size)) || !isfinite(t)) break;
+            t = V(sum_quarter)(product);
+            if (pass == 2 || !(FABS(t) > (REAL)0.5 * V(sum_quarter)(size)) || !isfinite(t)) break;
             centre += t;
             EACH_QUARTER e[k] =
                 V(sub)(V(load_part)(row.second, k, n, centre), V(set)(centre));
@@ -133,32 +135,38 @@ static void V(small_products)(const softjac_call *call, size_t begin, size_t end
     }
 }
 
-/* One row's result is written beside the first pass over the next. */
-static ALWAYS_INLINE void V(product_rows)(const softjac_call *call, size_t begin, size_t end,
+/* The first pass over a row, the row before it being written meanwhile. */
+#define DOT_BESIDE(value)                                                                          \
+    static NOINLINE V(sums) V(value##_beside)(const V(row) *next, size_t n, const V(row) *row,     \
+                                              bool stream) {                                       \
+        if (!stream) return V(reduce_beside)(next, n, V(dot_step), row, 0, V(value##_step));       \
+        size_t lead = V(lead)(row->out, n);                                                        \
+        if (lead) V(value##_step)(row, 0, lead, NULL);                                             \
+        return V(reduce_beside)(next, n, V(dot_step), row, lead, V(value##_stream_step));          \
+    }
+DOT_BESIDE(plain_product)
+DOT_BESIDE(centred_product)
+#undef DOT_BESIDE
+
+/* Rows one after the other. */
+static void V(product_rows)(const softjac_call *call, size_t begin, size_t end,
                                           bool stream) {
     size_t n = call->n;
     V(row) row = V(row_of)(call, begin);
-    V(sums) sums = V(reduce)(&row, n, V(dot_step));
+    V(sums) sums = V(dot_over)(&row, n);
     for (size_t r = begin; r < end; r++) {
-        V(centre)(&row, n, sums, V(centred_dot_step));
-        bool last = r + 1 == end, plain = row.shift == 0;
+        V(centre)(&row, n, sums, V(centred_dot_over));
+        bool last = r + 1 == end;
         V(row) next = last ? row : V(row_of)(call, r + 1);
         if (!isfinite(row.result)) {
             V(nonfinite)(&row, n, false);
-            if (!last) sums = V(reduce)(&next, n, V(dot_step));
+            if (!last) sums = V(dot_over)(&next, n);
         } else if (last) {
-            V(write)(&row, n, stream, V(centred_product_step), V(centred_product_stream_step));
+            V(write_centred_product)(&row, n, stream);
+        } else if (row.shift == 0) {
+            sums = V(plain_product_beside)(&next, n, &row, stream);
         } else {
-            size_t lead = stream ? V(lead)(row.out, n) : 0;
-            if (lead) V(centred_product_step)(&row, 0, lead, NULL);
-            if (plain)
-                sums = V(reduce_beside)(
-                    &next, n, V(dot_step), &row, lead,
-                    stream ? V(plain_product_stream_step) : V(plain_product_step));
-            else
-                sums = V(reduce_beside)(
-                    &next, n, V(dot_step), &row, lead,
-                    stream ? V(centred_product_stream_step) : V(centred_product_step));
+            sums = V(centred_product_beside)(&next, n, &row, stream);
         }
         if (call->scale != 1) V(scale_row)(row.out, row.out, n, (REAL)call->scale);
         row = next;
@@ -186,9 +194,9 @@ static void V(log_jvp)(const softjac_call *call, size_t begin, size_t end) {
     bool stream = V(streams)(call);
     for (size_t r = begin; r < end; r++) {
         V(row) row = V(row_of)(call, r);
-        V(centre)(&row, n, V(reduce)(&row, n, V(log_dot_step)), V(log_dot_step));
+        V(centre)(&row, n, V(log_dot_over)(&row, n), V(log_dot_over));
         if (isfinite(row.result))
-            V(write)(&row, n, stream, V(free_of_mean_step), V(free_of_mean_stream_step));
+            V(write_free_of_mean)(&row, n, stream);
         else
             V(nonfinite)(&row, n, true);
         if (call->scale != 1) V(scale_row)(row.out, row.out, n, (REAL)call->scale);
@@ -202,13 +210,14 @@ static ALWAYS_INLINE void V(sum_step)(const V(row) *row, size_t at, size_t count
     EACH_VECTOR lanes->sum[k] =
         V(add)(lanes->sum[k], V(load_part)(row->second + at, k, count, 0));
 }
+REDUCTION(sum)
 
 /* The sum of a row without its element k. */
 static double V(sum_without)(const REAL *a, size_t n, size_t k) {
     V(row) part = {.second = a};
-    double sum = V(reduce)(&part, k, V(sum_step)).sum;
+    double sum = V(sum_over)(&part, k).sum;
     part.second = a + k + 1;
-    return sum + V(reduce)(&part, n - k - 1, V(sum_step)).sum;
+    return sum + V(sum_over)(&part, n - k - 1).sum;
 }
 
 static size_t V(position)(const REAL *a, size_t n, REAL value) {
@@ -223,14 +232,14 @@ static ALWAYS_INLINE V(vec) V(log_pulled)(const V(row) *row, size_t at, size_t k
     V(vec) dy = V(load_part)(row->second + at, k, count, 0);
     return V(sub)(dy, V(mul)(y, V(set)(row->result)));
 }
-WRITING_STEPS(log_pulled)
+WRITING(log_pulled)
 
 /* Where one class k has half of the probability or more, 1 - y_k and the others' cotangents are
    formed without it: dx_k = (1 - y_k) dy_k - y_k sum_{j != k} dy_j. */
 static void V(log_vjp_row)(V(row) *row, size_t n, bool stream) {
     const double half = -0.69314718055994530942;
     REAL top = V(row_max)(row->first, n);
-    double total = V(reduce)(row, n, V(sum_step)).sum;
+    double total = V(sum_over)(row, n).sum;
     size_t k = top >= (REAL)half ? V(position)(row->first, n, top) : n;
     REAL dx_k = 0;
     if (k < n) {
@@ -241,7 +250,7 @@ static void V(log_vjp_row)(V(row) *row, size_t n, bool stream) {
         dx_k = (REAL)(rest * dy_k - (1 - rest) * others);
     }
     row->result = (REAL)total;
-    V(write)(row, n, stream, V(log_pulled_step), V(log_pulled_stream_step));
+    V(write_log_pulled)(row, n, stream);
     if (k < n) row->out[k] = dx_k;
     if (!isfinite(row->result))
         for (size_t i = 0; i < n; i++)

@@ -17,6 +17,7 @@ static ALWAYS_INLINE void V(exp_step)(const V(row) *row, size_t at, size_t count
         lanes->sum[k] = V(add)(lanes->sum[k], t);
     }
 }
+REDUCTION(exp)
 
 /* The sum alone. */
 static ALWAYS_INLINE void V(exp_sum_step)(const V(row) *row, size_t at, size_t count,
@@ -26,6 +27,7 @@ static ALWAYS_INLINE void V(exp_sum_step)(const V(row) *row, size_t at, size_t c
         lanes->sum[k] = V(add)(lanes->sum[k], t);
     }
 }
+REDUCTION(exp_sum)
 
 /* The sum without the largest element: what log1p needs where that one dominates. */
 static ALWAYS_INLINE void V(exp_rest_step)(const V(row) *row, size_t at, size_t count,
@@ -35,6 +37,7 @@ static ALWAYS_INLINE void V(exp_rest_step)(const V(row) *row, size_t at, size_t 
         lanes->sum[k] = V(add)(lanes->sum[k], V(zero_at_zero)(V(exp_shifted)(d), d));
     }
 }
+REDUCTION(exp_rest)
 
 /* The results: kept / sum, exp(x - m) / sum, and (x - m) - log(sum); each also past the caches. */
 static ALWAYS_INLINE V(vec) V(scaled)(const V(row) *row, size_t at, size_t k, size_t count) {
@@ -46,9 +49,22 @@ static ALWAYS_INLINE V(vec) V(normal)(const V(row) *row, size_t at, size_t k, si
 static ALWAYS_INLINE V(vec) V(log_normal)(const V(row) *row, size_t at, size_t k, size_t count) {
     return V(sub)(V(distance)(row, at, k, count), V(set)(row->result));
 }
-WRITING_STEPS(scaled)
-WRITING_STEPS(normal)
-WRITING_STEPS(log_normal)
+WRITING(scaled)
+WRITING(normal)
+WRITING(log_normal)
+
+/* The maximum of a row, the row before it being written meanwhile. */
+#define MAXIMUM_BESIDE(value)                                                                      \
+    static NOINLINE REAL V(value##_beside)(const REAL *x, size_t n, const V(row) *row,             \
+                                           bool stream) {                                          \
+        if (!stream) return V(row_max_beside)(x, n, row, 0, V(value##_step));                      \
+        size_t lead = V(lead)(row->out, n);                                                        \
+        if (lead) V(value##_step)(row, 0, lead, NULL);                                             \
+        return V(row_max_beside)(x, n, row, lead, V(value##_stream_step));                         \
+    }
+MAXIMUM_BESIDE(scaled)
+MAXIMUM_BESIDE(log_normal)
+#undef MAXIMUM_BESIDE
 
 /* What the exponentials of a row came to. */
 typedef struct {
@@ -61,7 +77,7 @@ static V(normaliser) V(normalise)(const V(row) *row, size_t n, double sum) {
     V(normaliser) found = {sum / V(shift_factor), 0};
     found.rest = found.total - 1.0;
     if (found.total < 1.5)
-        found.rest = V(reduce)(row, n, V(exp_rest_step)).sum / V(shift_factor);
+        found.rest = V(exp_rest_over)(row, n).sum / V(shift_factor);
     return found;
 }
 
@@ -76,7 +92,7 @@ static ALWAYS_INLINE void V(small_rows)(const softjac_call *call, size_t begin, 
     for (size_t r = begin; r < end; r++) {
         const REAL *x = ROW_POINTER(const REAL, call->first, call->ld_first, r);
         REAL *y = ROW_POINTER(REAL, call->out, call->ld_out, r);
-        V(vec) d[QUARTER], t[QUARTER], top = V(set)(-INFINITY), sum = V(set)(0);
+        V(vec) d[QUARTER], t[QUARTER], top = V(set)(-INFINITY);
         EACH_QUARTER {
             d[k] = V(load_part)(x, k, n, -INFINITY);
             top = V(max)(d[k], top);
@@ -85,9 +101,8 @@ static ALWAYS_INLINE void V(small_rows)(const softjac_call *call, size_t begin, 
         EACH_QUARTER {
             d[k] = V(sub)(d[k], shift);
             t[k] = V(exp_shifted)(d[k]);
-            sum = V(add)(sum, t[k]);
         }
-        REAL total = V(sum_lanes)(sum);
+        REAL total = V(sum_quarter)(t);
         if (isnan(total)) {
             V(fill_nan)(y, n);
             continue;
@@ -100,9 +115,8 @@ static ALWAYS_INLINE void V(small_rows)(const softjac_call *call, size_t begin, 
         V(normaliser) found = {total / V(shift_factor), 0};
         found.rest = found.total - 1.0;
         if (found.total < 1.5) {
-            sum = V(set)(0);
-            EACH_QUARTER sum = V(add)(sum, V(zero_at_zero)(t[k], d[k]));
-            found.rest = V(sum_lanes)(sum) / V(shift_factor);
+            EACH_QUARTER t[k] = V(zero_at_zero)(t[k], d[k]);
+            found.rest = V(sum_quarter)(t) / V(shift_factor);
         }
         V(vec) logarithm = V(set)(V(log_of)(found));
         EACH_QUARTER V(store_part)(y, V(sub)(d[k], logarithm), k, n);
@@ -120,7 +134,7 @@ static double V(sum_once)(V(row) *row, size_t n) {
         V(row) part = {.first = row->first + at, .shift = V(row_max)(row->first + at, length)};
         REAL own = part.shift;
         if (own == -INFINITY) part.shift = 0; /* -inf alone, or NaN too */
-        double part_sum = V(reduce)(&part, length, V(exp_sum_step)).sum;
+        double part_sum = V(exp_sum_over)(&part, length).sum;
         if (own > top) {
             sum = sum * exp_scalar((double)top - own) + part_sum;
             top = own;
@@ -139,15 +153,15 @@ static void V(long_row)(const REAL *x, REAL *y, size_t n, bool log, bool stream)
         V(fill_nan)(y, n);
     } else if (log) {
         row.result = V(log_of)(V(normalise)(&row, n, sum));
-        V(write)(&row, n, stream, V(log_normal_step), V(log_normal_stream_step));
+        V(write_log_normal)(&row, n, stream);
     } else {
         row.result = (REAL)(1.0 / sum);
-        V(write)(&row, n, stream, V(normal_step), V(normal_stream_step));
+        V(write_normal)(&row, n, stream);
     }
 }
 
 /* Rows one after the other; `next` has the maximum of the row to come. */
-static ALWAYS_INLINE void V(forward_rows)(const softjac_call *call, size_t begin, size_t end,
+static void V(forward_rows)(const softjac_call *call, size_t begin, size_t end,
                                           bool log, bool stream, REAL *scratch) {
     size_t n = call->n;
     REAL scale = (REAL)call->scale, next = 0;
@@ -166,7 +180,7 @@ static ALWAYS_INLINE void V(forward_rows)(const softjac_call *call, size_t begin
         }
         row.shift = r == begin || scale != 1 ? V(row_max)(row.first, n) : next;
         row.out = stream && !log ? scratch : y;
-        double sum = V(reduce)(&row, n, log ? V(exp_sum_step) : V(exp_step)).sum;
+        double sum = (log ? V(exp_sum_over) : V(exp_over))(&row, n).sum;
         row.kept = row.out;
         row.out = y;
         if (isnan(sum)) {
@@ -175,19 +189,17 @@ static ALWAYS_INLINE void V(forward_rows)(const softjac_call *call, size_t begin
             continue;
         }
         row.result = log ? V(log_of)(V(normalise)(&row, n, sum)) : (REAL)(1.0 / sum);
-        V(step) *plain = log ? V(log_normal_step) : V(scaled_step);
-        V(step) *past = log ? V(log_normal_stream_step) : V(scaled_stream_step);
-        if (!has_next) {
-            V(write)(&row, n, stream, plain, past);
-            continue;
-        }
-        size_t lead = stream ? V(lead)(y, n) : 0;
-        if (lead) plain(&row, 0, lead, NULL);
-        next = V(row_max_beside)(ahead, n, &row, lead, stream ? past : plain);
+        if (has_next)
+            next = log ? V(log_normal_beside)(ahead, n, &row, stream)
+                       : V(scaled_beside)(ahead, n, &row, stream);
+        else if (log)
+            V(write_log_normal)(&row, n, stream);
+        else
+            V(write_scaled)(&row, n, stream);
     }
 }
 
-static ALWAYS_INLINE void V(forward)(const softjac_call *call, size_t begin, size_t end,
+static void V(forward)(const softjac_call *call, size_t begin, size_t end,
                                      bool log) {
     if (call->n <= LANES / 4 && call->scale == 1) {
         V(small_rows)(call, begin, end, log);

@@ -2,7 +2,7 @@
 #   lib          softjac/native/libsoftjac.so and the cffi module _abi.py
 CC ?= cc
 CFLAGS ?=
-SOFTJAC_CFLAGS := -std=c11 -O3 -g0 -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra $(CFLAGS)
+SOFTJAC_CFLAGS := -std=c11 -O2 -g0 -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra -Wno-psabi $(CFLAGS)
 SOFTJAC_OBJECTS_DIR := build/csrc
 SOFTJAC_TARGET := $(shell $(CC) -dumpmachine 2>/dev/null)
 SOFTJAC_SOURCES := api dispatch compose threads xla_ffi kernels_portable $(if $(filter x86_64%,$(SOFTJAC_TARGET)),kernels_avx2 kernels_avx512) \

@@ -7,6 +7,7 @@
 
 #define f32_width 8
 #define f64_width 4
+#define UNROLL _Pragma("GCC unroll 16")
 typedef __m256 f32_vec;
 typedef __m256d f64_vec;
 

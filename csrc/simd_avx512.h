@@ -7,6 +7,7 @@
 
 #define f32_width 16
 #define f64_width 8
+#define UNROLL _Pragma("GCC unroll 16")
 typedef __m512 f32_vec;
 typedef __m512d f64_vec;
 

@@ -1,4 +1,6 @@
-/* The vector vocabulary in plain C: 16 floats or 8 doubles in an array. */
+/* The vector vocabulary for any processor: 4 floats or 2 doubles as the compiler's own vectors (GCC,
+   Clang), the size that nearly every target has. Loops over them stay loops: emulated fused
+   multiply-adds are too long to be copied. */
 #ifndef SOFTJAC_SIMD_PORTABLE_H
 #define SOFTJAC_SIMD_PORTABLE_H
 
@@ -6,67 +8,47 @@
 #include <stdint.h>
 #include <string.h>
 
-#define f32_width 16
-#define f64_width 8
-typedef struct { float lane[f32_width]; } f32_vec;
-typedef struct { double lane[f64_width]; } f64_vec;
-
-#define EACH_LANE(prefix, expression)                                       \
-    do {                                                                    \
-        prefix##_vec result;                                                \
-        for (int l = 0; l < (int)(sizeof a.lane / sizeof a.lane[0]); l++)   \
-            result.lane[l] = (expression);                                  \
-        return result;                                                      \
-    } while (0)
+#define f32_width 4
+#define f64_width 2
+#define UNROLL
+typedef float f32_vec __attribute__((vector_size(16)));
+typedef int32_t f32_bits __attribute__((vector_size(16)));
+typedef double f64_vec __attribute__((vector_size(16)));
+typedef int64_t f64_bits __attribute__((vector_size(16)));
+/* For the products of floats. */
+typedef double f32_double __attribute__((vector_size(32)));
+typedef int64_t f32_double_bits __attribute__((vector_size(32)));
 
 static inline double scalar_fma(double a, double b, double c) { return fma(a, b, c); }
 
 /* a * b + c rounded once. The product is exact in double; rounding the sum to odd there keeps the
-   second rounding right (Boldo and Melquiond, IEEE Trans. Comput. 57(4), 2008). The C library's
-   own fmaf is 30 to 200 times slower where the processor has none. */
-static inline float float_fma(float a, float b, float c) {
+   second rounding right (Boldo and Melquiond, IEEE Trans. Comput. 57(4), 2008). The C library's own
+   fmaf is 30 to 200 times slower where the processor has none. */
+static inline f32_vec f32_fma(f32_vec a, f32_vec b, f32_vec c) {
 #ifdef __FP_FAST_FMAF
-    return __builtin_fmaf(a, b, c);
+    f32_vec result;
+    for (int l = 0; l < f32_width; l++) result[l] = __builtin_fmaf(a[l], b[l], c[l]);
+    return result;
 #else
-    double product = (double)a * b;
-    double sum = product + c;
-    double part = sum - product;
-    double rest = (product - (sum - part)) + (c - part);
-    int64_t bits;
-    memcpy(&bits, &sum, sizeof bits);
-    int64_t nudge = (rest > 0) == (bits > 0) ? 1 : -1;
-    bits += (rest != 0 && !(bits & 1)) ? nudge : 0;
-    memcpy(&sum, &bits, sizeof bits);
-    return (float)sum;
+    f32_double addend = __builtin_convertvector(c, f32_double);
+    f32_double product =
+        __builtin_convertvector(a, f32_double) * __builtin_convertvector(b, f32_double);
+    f32_double sum = product + addend, part = sum - product;
+    f32_double rest = (product - (sum - part)) + (addend - part);
+    f32_double_bits bits = (f32_double_bits)sum;
+    /* One unit away from 0 where the rest has the sum's sign, else towards 0; even numbers only. */
+    f32_double_bits nudge = (((rest > 0) ^ (bits > 0)) | 1) & (rest != 0) & ((bits & 1) - 1);
+    return __builtin_convertvector((f32_double)(bits + nudge), f32_vec);
 #endif
 }
-static inline float float_from_bits(uint32_t bits) {
-    float a;
-    memcpy(&a, &bits, sizeof a);
-    return a;
-}
-static inline uint32_t float_bits(float a) {
-    uint32_t bits;
-    memcpy(&bits, &a, sizeof bits);
-    return bits;
-}
-static inline double double_from_bits(uint64_t bits) {
-    double a;
-    memcpy(&a, &bits, sizeof a);
-    return a;
-}
-static inline uint64_t double_bits(double a) {
-    uint64_t bits;
-    memcpy(&bits, &a, sizeof bits);
-    return bits;
+static inline f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) {
+    f64_vec result;
+    for (int l = 0; l < f64_width; l++) result[l] = fma(a[l], b[l], c[l]);
+    return result;
 }
 
-#define PORTABLE_VOCABULARY(prefix, real, real_fma, real_bits, real_from_bits, uint, mantissa)     \
-    static inline prefix##_vec prefix##_set(real value) {                                          \
-        prefix##_vec a;                                                                            \
-        for (int l = 0; l < (int)(sizeof a.lane / sizeof a.lane[0]); l++) a.lane[l] = value;       \
-        return a;                                                                                  \
-    }                                                                                              \
+#define PORTABLE_VOCABULARY(prefix, real, integer, mantissa)                                       \
+    static inline prefix##_vec prefix##_set(real value) { return value - (prefix##_vec){0}; }      \
     static inline prefix##_vec prefix##_load(const real *p) {                                      \
         prefix##_vec a;                                                                            \
         memcpy(&a, p, sizeof a);                                                                   \
@@ -74,56 +56,58 @@ static inline uint64_t double_bits(double a) {
     }                                                                                              \
     static inline void prefix##_store(real *p, prefix##_vec a) { memcpy(p, &a, sizeof a); }        \
     static inline void prefix##_stream(real *p, prefix##_vec a) { memcpy(p, &a, sizeof a); }       \
+    /* The first `count` lanes; the others get `fill`, and are not touched. */                     \
     static inline prefix##_vec prefix##_load_tail(const real *p, size_t count, real fill) {        \
         prefix##_vec a = prefix##_set(fill);                                                       \
-        for (size_t l = 0; l < count; l++) a.lane[l] = p[l];                                       \
+        memcpy(&a, p, count * sizeof *p);                                                          \
         return a;                                                                                  \
     }                                                                                              \
     static inline void prefix##_store_tail(real *p, prefix##_vec a, size_t count) {                \
-        for (size_t l = 0; l < count; l++) p[l] = a.lane[l];                                       \
+        memcpy(p, &a, count * sizeof *p);                                                          \
     }                                                                                              \
-    static inline prefix##_vec prefix##_add(prefix##_vec a, prefix##_vec b) {                      \
-        EACH_LANE(prefix, a.lane[l] + b.lane[l]);                                                  \
-    }                                                                                              \
-    static inline prefix##_vec prefix##_sub(prefix##_vec a, prefix##_vec b) {                      \
-        EACH_LANE(prefix, a.lane[l] - b.lane[l]);                                                  \
-    }                                                                                              \
-    static inline prefix##_vec prefix##_mul(prefix##_vec a, prefix##_vec b) {                      \
-        EACH_LANE(prefix, a.lane[l] * b.lane[l]);                                                  \
-    }                                                                                              \
-    static inline prefix##_vec prefix##_fma(prefix##_vec a, prefix##_vec b, prefix##_vec c) {      \
-        EACH_LANE(prefix, real_fma(a.lane[l], b.lane[l], c.lane[l]));                              \
-    }                                                                                              \
+    static inline prefix##_vec prefix##_add(prefix##_vec a, prefix##_vec b) { return a + b; }      \
+    static inline prefix##_vec prefix##_sub(prefix##_vec a, prefix##_vec b) { return a - b; }      \
+    static inline prefix##_vec prefix##_mul(prefix##_vec a, prefix##_vec b) { return a * b; }      \
+    /* a > b ? a : b, so b where either is NaN. */                                                 \
     static inline prefix##_vec prefix##_max(prefix##_vec a, prefix##_vec b) {                      \
-        EACH_LANE(prefix, a.lane[l] > b.lane[l] ? a.lane[l] : b.lane[l]);                          \
+        prefix##_bits greater = a > b;                                                             \
+        return (prefix##_vec)(((prefix##_bits)a & greater) | ((prefix##_bits)b & ~greater));       \
     }                                                                                              \
     static inline prefix##_vec prefix##_abs(prefix##_vec a) {                                      \
-        EACH_LANE(prefix, real_from_bits(real_bits(a.lane[l]) & ((uint)-1 >> 1)));                 \
+        return (prefix##_vec)((prefix##_bits)a & (integer)((u##integer)-1 >> 1));                  \
     }                                                                                              \
+    /* 2^k where k is the integer in the low mantissa bits of a, biased by the caller. */          \
     static inline prefix##_vec prefix##_power_of_two(prefix##_vec a) {                             \
-        EACH_LANE(prefix, real_from_bits(real_bits(a.lane[l]) << mantissa));                       \
+        return (prefix##_vec)((prefix##_bits)a << mantissa);                                       \
     }                                                                                              \
+    /* a where not x < limit, else 0. NaN in x keeps a. */                                         \
     static inline prefix##_vec prefix##_zero_below(prefix##_vec a, prefix##_vec x,                 \
                                                    prefix##_vec limit) {                           \
-        EACH_LANE(prefix, x.lane[l] < limit.lane[l] ? 0 : a.lane[l]);                              \
+        return (prefix##_vec)((prefix##_bits)a & ~(prefix##_bits)(x < limit));                     \
     }                                                                                              \
+    /* a where x != 0, else 0. */                                                                  \
     static inline prefix##_vec prefix##_zero_at_zero(prefix##_vec a, prefix##_vec x) {             \
-        EACH_LANE(prefix, x.lane[l] != 0 ? a.lane[l] : 0);                                         \
+        return (prefix##_vec)((prefix##_bits)a & (prefix##_bits)(x != 0));                         \
     }                                                                                              \
+    /* Lane l with lane l + width/2, then the halves of that: the tail of the one tree. */         \
     static inline real prefix##_sum_lanes(prefix##_vec a) {                                        \
-        for (int half = (int)(sizeof a.lane / sizeof a.lane[0]) / 2; half; half /= 2)              \
-            for (int l = 0; l < half; l++) a.lane[l] = a.lane[l] + a.lane[l + half];               \
-        return a.lane[0];                                                                          \
+        real lane[prefix##_width];                                                                 \
+        memcpy(lane, &a, sizeof a);                                                                \
+        for (int half = prefix##_width / 2; half; half /= 2)                                       \
+            for (int l = 0; l < half; l++) lane[l] = lane[l] + lane[l + half];                     \
+        return lane[0];                                                                            \
     }                                                                                              \
     static inline real prefix##_max_lanes(prefix##_vec a) {                                        \
-        for (int half = (int)(sizeof a.lane / sizeof a.lane[0]) / 2; half; half /= 2)              \
+        real lane[prefix##_width];                                                                 \
+        memcpy(lane, &a, sizeof a);                                                                \
+        for (int half = prefix##_width / 2; half; half /= 2)                                       \
             for (int l = 0; l < half; l++)                                                         \
-                a.lane[l] = a.lane[l] > a.lane[l + half] ? a.lane[l] : a.lane[l + half];           \
-        return a.lane[0];                                                                          \
+                lane[l] = lane[l] > lane[l + half] ? lane[l] : lane[l + half];                     \
+        return lane[0];                                                                            \
     }
 
-PORTABLE_VOCABULARY(f32, float, float_fma, float_bits, float_from_bits, uint32_t, 23)
-PORTABLE_VOCABULARY(f64, double, scalar_fma, double_bits, double_from_bits, uint64_t, 52)
+PORTABLE_VOCABULARY(f32, float, int32_t, 23)
+PORTABLE_VOCABULARY(f64, double, int64_t, 52)
 
 static inline void stream_fence(void) {}
 
