@@ -18,7 +18,7 @@ FLOORS = {
        "oracle/signature oracle/sample oracle/reports/numbers oracle/reports/text",
     2: "_softmax _operator oracle/prototype oracle/targets oracle/batch oracle/native_sandbox "
        "oracle/python_call oracle/python_sandbox oracle/sandbox oracle/worker",
-    3: "layers sharded native oracle/bounds oracle/fit oracle/op oracle/reference",
+    3: "layers lineax sharded native oracle/bounds oracle/fit oracle/op oracle/reference",
     4: "oracle/ops oracle/inputs oracle/mistakes oracle/plan",
     5: "oracle/candidate",
     6: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures",
