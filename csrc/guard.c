@@ -1,6 +1,6 @@
 /* See guard.h for what this does and what it assumes. */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
-#    define _GNU_SOURCE
+#define _GNU_SOURCE
 #endif
 #include "guard.h"
 
@@ -30,17 +30,11 @@ static double now(void) {
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-int64_t softjac_guard_version(void) {
-    return SOFTJAC_GUARD_VERSION;
-}
+int64_t softjac_guard_version(void) { return SOFTJAC_GUARD_VERSION; }
 
-int64_t softjac_guard_arguments(void) {
-    return GUARD_MACHINE_ARGUMENTS;
-}
+int64_t softjac_guard_arguments(void) { return GUARD_MACHINE_ARGUMENTS; }
 
-int64_t softjac_guard_environment(void) {
-    return machine_changes();
-}
+int64_t softjac_guard_environment(void) { return machine_changes(); }
 
 /* --- opening ------------------------------------------------------------------------------- */
 
@@ -54,19 +48,16 @@ softjac_guard *softjac_guard_open(const softjac_guard_plan *plan, int file, int6
     /* As large as the system allows: an index that overflows 32 bits shall still hit a guard. */
     for (guard->size = INT64_C(1) << 36; guard->size >= INT64_C(1) << 28; guard->size >>= 2) {
         int64_t opened = 0;
-        if (ftruncate(file, (off_t)(guard->size * plan->arrays * threads)) != 0)
-            continue;
+        if (ftruncate(file, (off_t)(guard->size * plan->arrays * threads)) != 0) continue;
         for (; opened < threads; opened++) {
             struct slot *slot = &slots[opened];
             slot->guard = guard;
             slot->low =
                 map_regions(slot->regions, plan->arrays, guard->size, file, opened * plan->arrays);
             slot->high = slot->low + guard->size * (2 * plan->arrays + 1);
-            if (!slot->low)
-                break;
+            if (!slot->low) break;
         }
-        if (opened == threads)
-            return guard;
+        if (opened == threads) return guard;
     }
 failed:
     return NULL;
@@ -86,10 +77,8 @@ static void probe_heap(void) {
     static void (*volatile release)(void *) = free;
     static const size_t sizes[] = {24, 200, 1500, 120000};
     void *blocks[sizeof sizes / sizeof *sizes];
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        blocks[i] = allocate(sizes[i]);
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        release(blocks[i]);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) blocks[i] = allocate(sizes[i]);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) release(blocks[i]);
 }
 
 /* Whether the allocator still works after it, or the candidate, called abort. */
@@ -114,10 +103,8 @@ typedef word (*double_function)(WORDS, double);
 
 static word invoke(const softjac_guard_plan *plan, const word *w, double scale) {
     intptr_t function = (intptr_t)plan->function;
-    if (plan->scale == 4)
-        return ((float_function)function)(ARGUMENTS, (float)scale);
-    if (plan->scale == 8)
-        return ((double_function)function)(ARGUMENTS, scale);
+    if (plan->scale == 4) return ((float_function)function)(ARGUMENTS, (float)scale);
+    if (plan->scale == 8) return ((double_function)function)(ARGUMENTS, scale);
     return ((plain_function)function)(ARGUMENTS);
 }
 
@@ -165,8 +152,7 @@ static __attribute__((noinline)) void enter(struct slot *slot, const softjac_gua
         for (int s = 1; s < 32; s++)
             if (sigismember(&mask, s) != sigismember(&slot->mask, s))
                 result->environment |= SOFTJAC_GUARD_MASK;
-    if (channel_number(guard) != guard->channel)
-        result->environment |= SOFTJAC_GUARD_DESCRIPTOR;
+    if (channel_number(guard) != guard->channel) result->environment |= SOFTJAC_GUARD_DESCRIPTOR;
 }
 
 /* Places the arrays and fills in the arguments; false where the arrays are too large. */
@@ -195,7 +181,7 @@ static int prepare(struct slot *slot, const softjac_guard_call *call, const char
     for (int64_t i = 0; i < SOFTJAC_GUARD_ARGUMENTS; i++) {
         int64_t argument = i < plan->arguments ? plan->argument[i] : -1;
         words[i] = argument >= 0    ? (word)slot->places[argument].array
-                   : argument == -1 ? call->rows
+                   : argument == -1 ? call->rows * call->blocks
                    : argument == -2 ? call->n
                                     : slot->places[-3 - argument].stride / plan->item;
     }
@@ -222,13 +208,14 @@ static void examine(struct slot *slot, const softjac_guard_call *call, const cha
         packed += place->lines * place->line;
     }
     copy_out(&slot->places[plan->arrays - 1], outputs + call->output);
+    for (int64_t a = 0; call->blocks > 1 && a < plan->arrays - (call->alias >= 0); a++)
+        unmap_blocks(&slot->places[a], &slot->regions[a]);
 }
 
 /* All threads of a round start together: the last to come lets the others go. */
 static void wait_for(atomic_int *barrier, int64_t parties) {
     atomic_fetch_add(barrier, 1);
-    while (atomic_load(barrier) < parties)
-        sched_yield();
+    while (atomic_load(barrier) < parties) sched_yield();
 }
 
 static void run_call(struct slot *slot, const softjac_guard_call *call,
@@ -242,8 +229,7 @@ static void run_call(struct slot *slot, const softjac_guard_call *call,
     slot->result = result;
     slot->written = 0;
     int placed = prepare(slot, call, inputs, words);
-    if (barrier)
-        wait_for(barrier, parties);
+    if (barrier) wait_for(barrier, parties);
     if (!placed) {
         __atomic_add_fetch(&guard->progress->ticks, 1, __ATOMIC_RELAXED);
         return;
@@ -256,11 +242,9 @@ static void run_call(struct slot *slot, const softjac_guard_call *call,
             alarm((unsigned)guard->plan.patience);
         }
     }
-    if (!barrier)
-        result->environment |= restore_handlers(guard);
+    if (!barrier) result->environment |= restore_handlers(guard);
     examine(slot, call, inputs, outputs);
-    if (result->status != SOFTJAC_GUARD_FAULT)
-        result->status = SOFTJAC_GUARD_DONE;
+    if (result->status != SOFTJAC_GUARD_FAULT) result->status = SOFTJAC_GUARD_DONE;
 }
 
 /* --- runs ---------------------------------------------------------------------------------- */
@@ -290,8 +274,7 @@ int64_t softjac_guard_run(softjac_guard *guard, const softjac_guard_call *calls,
                           softjac_guard_result *results, int64_t count,
                           softjac_guard_progress *progress, const char *inputs, char *outputs) {
     static char *stack;
-    if (!stack)
-        stack = alternate_stack();
+    if (!stack) stack = alternate_stack();
     begin_run(guard, progress);
     begin_thread(&guard->slots[0]);
     for (int64_t i = 0; i < count; i++) {
@@ -329,8 +312,7 @@ static void *run_party(void *argument) {
     current = NULL;
     stack_t off = {.ss_flags = SS_DISABLE};
     sigaltstack(&off, NULL);
-    if (stack)
-        munmap(stack, ALTERNATE_STACK);
+    if (stack) munmap(stack, ALTERNATE_STACK);
     return NULL;
 }
 
@@ -340,8 +322,7 @@ static void on_hold(int number) {
     int saved = errno;
     struct timespec moment = {0, 30000};
     (void)number;
-    if (current && current->inside)
-        nanosleep(&moment, NULL);
+    if (current && current->inside) nanosleep(&moment, NULL);
     errno = saved;
 }
 
@@ -383,8 +364,7 @@ int64_t softjac_guard_run_threads(softjac_guard *guard, const softjac_guard_call
     if (failed) /* those already started wait at the barrier for ever: give up the process */
         return failed;
     hold_up(all, parties, progress, parties * rounds);
-    for (int64_t i = 0; i < parties; i++)
-        pthread_join(all[i].thread, NULL);
+    for (int64_t i = 0; i < parties; i++) pthread_join(all[i].thread, NULL);
     results[0].environment |= restore_handlers(guard);
     alarm(0);
     free(all);

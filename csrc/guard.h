@@ -30,7 +30,7 @@ extern "C" {
 #define SOFTJAC_GUARD_API __attribute__((visibility("default")))
 
 enum {
-    SOFTJAC_GUARD_VERSION = 1,
+    SOFTJAC_GUARD_VERSION = 2,
     SOFTJAC_GUARD_ARRAYS = 6,     /* most arrays of a call */
     SOFTJAC_GUARD_ARGUMENTS = 14, /* most integer and pointer arguments */
     SOFTJAC_GUARD_OUTSIDE = 6     /* most writes outside an array that are reported for a call */
@@ -65,6 +65,7 @@ typedef struct {
     int64_t inputs; /* where the inputs begin, back to back, in bytes */
     int64_t output; /* where the output goes */
     int64_t repeat; /* how many times the function is called */
+    int64_t blocks; /* how many times the rows follow one another, in one block of memory */
     double scale;
 } softjac_guard_call;
 

@@ -54,16 +54,14 @@ static softjac_guard_progress *_Atomic stray; /* where a fault outside any call 
 
 /* Ends this process where it is a copy that the candidate made with fork: results are shared. */
 static void leave_copies(const struct softjac_guard *guard) {
-    if (getpid() != guard->process)
-        _exit(0);
+    if (getpid() != guard->process) _exit(0);
 }
 
 /* The array nearest to an address, or -1, and the bytes between; 0 inside the array. */
 static int64_t nearest(const struct slot *slot, const char *address, int64_t *offset) {
     int64_t best = INT64_MAX, array = -1;
     *offset = 0;
-    if (address < slot->low || address >= slot->high)
-        return -1;
+    if (address < slot->low || address >= slot->high) return -1;
     for (int64_t a = 0; a < slot->guard->plan.arrays; a++) {
         int64_t signed_distance;
         if (!distance_to(&slot->places[a], address, &signed_distance)) {
@@ -71,8 +69,7 @@ static int64_t nearest(const struct slot *slot, const char *address, int64_t *of
             return a;
         }
         int64_t distance = signed_distance < 0 ? -signed_distance : signed_distance;
-        if (distance < best)
-            best = distance, array = a, *offset = signed_distance;
+        if (distance < best) best = distance, array = a, *offset = signed_distance;
     }
     return array;
 }
@@ -99,8 +96,7 @@ static void on_signal(int number, siginfo_t *information, void *machine) {
         hint = SOFTJAC_GUARD_STACK;
     if (slot && slot->inside) {
         leave_copies(slot->guard);
-        if (paged && !hint)
-            array = nearest(slot, address, &offset);
+        if (paged && !hint) array = nearest(slot, address, &offset);
         if (access == 2 && array >= 0 && array < slot->guard->plan.arrays - 1 &&
             let_write(slot, address, array))
             return;
@@ -121,10 +117,8 @@ static void install_handlers(struct softjac_guard *guard) {
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigemptyset(&action.sa_mask);
-    for (int i = 0; i < CAUGHT; i++)
-        sigaction(watched[i], &action, NULL);
-    for (int i = 0; i < WATCHED; i++)
-        sigaction(watched[i], NULL, &guard->handlers[i]);
+    for (int i = 0; i < CAUGHT; i++) sigaction(watched[i], &action, NULL);
+    for (int i = 0; i < WATCHED; i++) sigaction(watched[i], NULL, &guard->handlers[i]);
 }
 
 /* The handlers that differ from those installed, put back. */
@@ -149,8 +143,7 @@ static char *alternate_stack(void) {
     stack.ss_sp =
         mmap(NULL, ALTERNATE_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     stack.ss_size = ALTERNATE_STACK;
-    if (stack.ss_sp == MAP_FAILED)
-        return NULL;
+    if (stack.ss_sp == MAP_FAILED) return NULL;
     sigaltstack(&stack, NULL);
     return stack.ss_sp;
 }

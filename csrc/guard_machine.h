@@ -7,24 +7,24 @@
 #include <signal.h>
 #include <stdint.h>
 #if defined(__APPLE__)
-#    include <sys/ucontext.h>
+#include <sys/ucontext.h>
 #else
-#    include <ucontext.h>
+#include <ucontext.h>
 #endif
 
 #include "guard.h"
 
 #if defined(__x86_64__)
-#    include <x86intrin.h>
+#include <x86intrin.h>
 #endif
 
 /* How many integer and pointer arguments guard.h's assumption covers. */
 #if defined(__APPLE__) && defined(__aarch64__)
-#    define GUARD_MACHINE_ARGUMENTS 8 /* the stack's are packed */
+#define GUARD_MACHINE_ARGUMENTS 8 /* the stack's are packed */
 #elif defined(__x86_64__) || defined(__aarch64__) || (defined(__riscv) && __riscv_xlen == 64)
-#    define GUARD_MACHINE_ARGUMENTS SOFTJAC_GUARD_ARGUMENTS
+#define GUARD_MACHINE_ARGUMENTS SOFTJAC_GUARD_ARGUMENTS
 #else
-#    define GUARD_MACHINE_ARGUMENTS 0
+#define GUARD_MACHINE_ARGUMENTS 0
 #endif
 
 /* Puts the floating-point environment into the state a C program starts with. */
@@ -89,8 +89,7 @@ static uint64_t machine_syndrome(const ucontext_t *context) {
         uint32_t magic = *(const uint32_t *)at, size = *(const uint32_t *)(at + 4);
         if (magic == 0x45535201) /* ESR_MAGIC */
             return *(const uint64_t *)(at + 8);
-        if (magic == 0 || size == 0)
-            break;
+        if (magic == 0 || size == 0) break;
         at += size;
     }
     return 0;
@@ -121,11 +120,9 @@ static int machine_protection(const void *machine, const siginfo_t *information)
     const ucontext_t *context = machine;
     (void)context;
 #if defined(__linux__) && defined(__x86_64__)
-    if (context->uc_mcontext.gregs[REG_TRAPNO] == 13)
-        return 1;
+    if (context->uc_mcontext.gregs[REG_TRAPNO] == 13) return 1;
 #elif defined(__APPLE__) && defined(__x86_64__)
-    if (context->uc_mcontext->__es.__trapno == 13)
-        return 1;
+    if (context->uc_mcontext->__es.__trapno == 13) return 1;
 #endif
     return information->si_signo == SIGBUS && information->si_code == BUS_ADRALN;
 }

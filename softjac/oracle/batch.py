@@ -22,6 +22,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 _BYTES = 32 << 20
 _CALLS = 2048
+_JOINED_BYTES = 1 << 20
+_KEPT_BYTES = 128 << 20
 _ALIGN = 64
 _ACCESS = ("unknown", "read", "write")
 _HINTS = ("", "a misaligned vector access, or an address no page can have", "stack overflow")
@@ -45,9 +47,20 @@ class Batch:
 
     def close(self) -> None:
         """Gives the memory back."""
+        self._unmap()
+        os.close(self.descriptor)
+
+    def shrink(self) -> None:
+        """Gives the memory back where it has become large; what it held is lost."""
+        if self.size > _KEPT_BYTES:
+            self._unmap()
+            os.ftruncate(self.descriptor, 0)
+
+    def _unmap(self) -> None:
+        """Ends the mapping here."""
         if self._memory is not None:
             self._memory.close()
-        os.close(self.descriptor)
+        self._memory, self.size = None, 0
 
     def fill(self, calls: Sequence[Call], *, rounds: int = 1, repeats: int = 1) -> int:
         """Packs as many of the calls as fit well, or all of them `rounds` times; returns how many.
@@ -73,7 +86,7 @@ class Batch:
             records.append(self._record(call, start, at, repeats))
             self._outputs.append(at)
             at += _rounded(self._output_bytes(call))
-        self._write(records, b"".join(parts), at)
+        self._write(records, parts, at)
         return len(starts)
 
     def ticks(self) -> int:
@@ -156,6 +169,13 @@ class Batch:
         layout, arguments = call.layout, self._plan.arguments
         if call.rows != 1 and "rows" not in arguments:
             raise ArgumentError(f"{self._plan.symbol} takes one row a call, got {call.rows}")
+        page_filling = call.rows * call.n * self._dtype.itemsize % mmap.PAGESIZE == 0
+        plain = layout.offset == layout.gap == self._plan.over_read == 0
+        if layout.blocks > 1 and not (page_filling and plain and "rows" in arguments):
+            raise ArgumentError(
+                f"blocks of {call.rows} rows of {call.n}: expected arrays of whole pages of "
+                f"{mmap.PAGESIZE} bytes, without offset and gap, for a candidate that takes rows"
+            )
         alias = -1
         if layout.alias is not None:
             output_role, input_role = layout.alias
@@ -164,29 +184,34 @@ class Batch:
             alias = self._plan.arrays.index(input_role)
         return guard.pack_call(
             call.rows, call.n, layout.side == "start", layout.offset, layout.gap,
-            call.poison == "finite", alias, start, output, repeats, call.scale,
+            call.poison == "finite", alias, start, output, repeats, layout.blocks, call.scale,
         )  # fmt: skip
 
-    def _write(self, records: list[bytes], inputs: bytes, output_bytes: int) -> None:
+    def _write(self, records: list[bytes], inputs: list[Any], output_bytes: int) -> None:
         """Lays the batch out in memory, which grows as needed."""
+        input_bytes = sum(array.nbytes for array in inputs)
         calls = _rounded(guard.PROGRESS.size)
         results = calls + _rounded(guard.CALL.size * len(records))
-        first_input = results + _rounded(guard.RESULT.size * len(records))
-        first_output = first_input + _rounded(len(inputs))
-        self.offsets = (calls, results, first_input, first_output)
-        memory = self._mapped(first_output + output_bytes)
+        at = results + _rounded(guard.RESULT.size * len(records))
+        outputs = at + _rounded(input_bytes)
+        self.offsets = (calls, results, at, outputs)
+        memory = self._mapped(outputs + output_bytes)
         memory[: guard.PROGRESS.size] = bytes(guard.PROGRESS.size)
         memory[calls : calls + guard.CALL.size * len(records)] = b"".join(records)
         memory[results : results + guard.RESULT.size * len(records)] = bytes(
             guard.RESULT.size * len(records)
         )
-        memory[first_input : first_input + len(inputs)] = inputs
+        pieces: list[Any] = inputs if input_bytes > _JOINED_BYTES else [b"".join(inputs)]
+        for piece in pieces:
+            view = memoryview(piece)
+            if view.nbytes:
+                memory[at : at + view.nbytes] = view.cast("B")
+                at += view.nbytes
 
     def _mapped(self, size: int) -> mmap.mmap:
         """The shared memory, of at least this size."""
         if self._memory is None or size > self.size:
-            if self._memory is not None:
-                self._memory.close()
+            self._unmap()
             self.size = max(1 << 20, 1 << (size - 1).bit_length())
             os.ftruncate(self.descriptor, self.size)
             self._memory = mmap.mmap(self.descriptor, self.size)

@@ -24,6 +24,9 @@ class Layout:
     gap:    elements between rows, for candidates that take row strides (stride = n + gap).
     view:   for Python callables, how the array lies in memory.
     alias:  (output role, input role) that share one array.
+    blocks: for C: the candidate is called with `rows * blocks` rows, the call's own again and again,
+            in one block of memory mapped so many times. Each array's rows * n elements must fill
+            whole pages, without offset and gap; the output is that of the block written last.
     """
 
     side: Side = "end"
@@ -31,6 +34,7 @@ class Layout:
     gap: int = 0
     view: View = "contiguous"
     alias: tuple[str, str] | None = None
+    blocks: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,12 @@ __all__ = [
     "unpack_results",
 ]
 
-VERSION: Final = 1
+VERSION: Final = 2
 ARGUMENTS: Final = 14
 OUTSIDE: Final = 6
 
 PLAN: Final = struct.Struct(f"={15 + ARGUMENTS}q")
-CALL: Final = struct.Struct("=10qd")
+CALL: Final = struct.Struct("=11qd")
 RESULT: Final = struct.Struct(f"={10 + 2 * OUTSIDE}qd")
 PROGRESS: Final = struct.Struct("=6q")
 
@@ -121,10 +121,12 @@ def pack_plan(
 
 def pack_call(
     rows: int, n: int, start: bool, offset: int, gap: int, poison: bool, alias: int,
-    inputs: int, output: int, repeat: int, scale: float,
+    inputs: int, output: int, repeat: int, blocks: int, scale: float,
 ) -> bytes:  # fmt: skip
     """A `softjac_guard_call`."""
-    return CALL.pack(rows, n, start, offset, gap, poison, alias, inputs, output, repeat, scale)
+    return CALL.pack(
+        rows, n, start, offset, gap, poison, alias, inputs, output, repeat, blocks, scale
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ class NativeSandbox:
                     raise SandboxError(f"the child process ends at once: {answer.death.message}")
             if progress is not None:
                 progress(len(outcomes))
+        self._batch.shrink()
         return outcomes
 
     def run_threads(self, calls: Sequence[Call], rounds: int = 1) -> list[Outcome]:
@@ -121,6 +122,7 @@ class NativeSandbox:
                 else:
                     raise ArgumentError(f"arrays too large: {calls[0].rows} rows")
         self._drop_child()
+        self._batch.shrink()
         return outcomes
 
     def run_blocked(self, calls: Sequence[Call]) -> list[Outcome]:

@@ -52,7 +52,7 @@ def is_native(file: str) -> bool:
 def library_of(file: str, cflags: Sequence[str]) -> Path:
     """The shared library that a target's file is or compiles to."""
     path = _existing(file, "")
-    return compile_library(path, cflags) if path.suffix in SOURCE_SUFFIXES else path.resolve()
+    return compile_library(path, cflags) if path.suffix in SOURCE_SUFFIXES else path.absolute()
 
 
 def declaration_in(header: str, symbol: str, cflags: Sequence[str]) -> str:

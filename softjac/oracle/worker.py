@@ -16,6 +16,7 @@ import resource
 import socket
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from softjac.oracle.guard import NativePlan
 from softjac.oracle.process import Channel, ChildLostError, footprint, shared_file
 
 __all__ = ["main"]
+
+_MOST_PRINTED = 16 << 20
+_MOST_MEMORY = 4 << 30  # of the candidate's own, beside its arrays
 
 
 class _RefusedError(Exception):
@@ -87,9 +91,10 @@ class _Native:
     def _guard(self, threads: int) -> int:
         """The address of a guard for so many threads, 0 where there is no room for it."""
         if threads not in self._guards:
-            opened = self._shim.softjac_guard_open(
-                self._plan, shared_file(), ctypes.c_int64(threads)
-            )
+            with _files_of_any_size():
+                opened = self._shim.softjac_guard_open(
+                    self._plan, shared_file(), ctypes.c_int64(threads)
+                )
             self._guards[threads] = opened or 0
         return self._guards[threads]
 
@@ -107,7 +112,7 @@ class _Memory:
         """The addresses of some offsets."""
         if size != self._size:
             mapped = mmap.mmap(self._descriptor, size)
-            self._maps.append(mapped)  # never unmapped: a candidate's thread may still run
+            self._maps.append(mapped)  # for ever: a candidate's thread may still run
             self._address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
             self._size = size
         return [ctypes.c_void_p(self._address + offset) for offset in offsets]
@@ -144,13 +149,25 @@ def _address(plan: NativePlan) -> int:
 
 
 def _limit_resources() -> None:
-    """No core files, and not more than half of the machine's memory for one candidate."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(ValueError, OSError):
-        half = os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE // 2
-        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        limit = half if hard == resource.RLIM_INFINITY else min(half, hard)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    """No core files, no floods of text, and only a part of the machine's memory."""
+    memory = min(_MOST_MEMORY, os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE // 2)
+    for limit, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, _MOST_PRINTED),
+        (resource.RLIMIT_DATA, memory),
+    ):
+        hard = resource.getrlimit(limit)[1]
+        wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(limit, (wanted, hard))
+
+
+@contextlib.contextmanager
+def _files_of_any_size() -> Iterator[None]:
+    """Lifts the limit on files, since shared memory is one, and a large one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 class _Python:

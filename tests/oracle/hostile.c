@@ -125,6 +125,9 @@ HOSTILE(
 /* talk */
 HOSTILE(talks, for (int i = 0; i < 20000; i++) { printf("chatter %d\n", i); } fflush(stdout))
 
+HOSTILE(talks_for_ever, for (;;) printf("chatter without end, chatter without end\n"))
+HOSTILE(takes_all_memory, for (;;) { char *p = calloc(1 << 28, 1); if (!p) abort(); *p = 1; })
+
 /* state: a lock that a fault leaves taken */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 int faults_with_lock(PARAMETERS) {

@@ -108,6 +108,7 @@ ENDS = [
     ("loops", "hang", "no end within"),
     ("sleeps", "hang", "no end within"),
     ("loops_deaf", "hang", "no end within"),
+    ("talks_for_ever", "hang", "no end within"),
 ]
 ENVIRONMENT = [
     ("rounds_up", "rounding mode"),
@@ -180,6 +181,12 @@ def test_a_status_is_a_refusal() -> None:
 def test_copies_and_chatter_do_no_harm(name: str) -> None:
     """Copies of the process and floods of text change no outcome."""
     assert blamed(name).status == "ok"
+
+
+def test_memory_is_limited() -> None:
+    """A candidate that takes all memory is refused more, long before the machine is full."""
+    outcome = blamed("takes_all_memory", timeout=30)
+    assert outcome.fault == Fault("SIGABRT")
 
 
 def test_no_process_outlives_the_sandbox() -> None:
@@ -308,6 +315,65 @@ def test_alignment_and_over_reading_are_as_claimed(tmp_path: Path) -> None:
     with open_sandbox(aligned) as sandbox:
         found = [o.output.view(np.uint64)[0, :2] for o in sandbox.run(at)]  # type: ignore
     assert all((pair % 64 == 0).all() for pair in found)
+
+
+WIDE = """
+#include <stddef.h>
+void f(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t i = 0; i < rows * n; i += 64 * n) {
+        y[i] = x[i] + 1;
+        y[i + n - 1] = x[i + n - 1] + 1;
+    }
+    if (n == 3072)
+        y[(int)(rows * n)] = 1; /* 2^31 and some, in 32 bits: far before the array */
+    if (n == 4096)
+        y[rows * n] = 1;
+    if (n == 5120)
+        ((float *)x)[rows * n - 1] = 1;
+}
+"""
+
+
+@pytest.mark.parametrize("side", ["end", "start"])
+def test_blocks_of_memory_make_arrays_of_many_gigabytes(side: Any, tmp_path: Path) -> None:
+    """More than 2^31 elements cost one block of memory, and accesses outside are caught."""
+    source = tmp_path / "wide.c"
+    source.write_text(WIDE)
+    prototype = "void f(const float *x, float *y, size_t rows, size_t n)"
+    candidate = load(f"{source}:f", op="softmax", prototype=prototype)
+
+    def wide(n: int) -> Call:
+        x = np.arange(256 * n, dtype=np.float32).reshape(256, n)
+        blocks = 2**31 // x.size + 2
+        return Call({"x": x}, 256, n, layout=Layout(side, blocks=blocks))
+
+    small = Call({"x": np.ones((1, 5), np.float32)}, 1, 5)
+    with open_sandbox(candidate) as sandbox:
+        plain, narrow, behind, written, after = sandbox.run(
+            [wide(6144), wide(3072), wide(4096), wide(5120), small]
+        )
+        used = shared_bytes(sandbox)
+        with pytest.raises(ArgumentError, match="expected arrays of whole pages"):
+            sandbox.run([Call(small.inputs, 1, 5, layout=Layout(blocks=2))])
+    assert plain.status == "ok"
+    assert plain.output is not None
+    assert (plain.output[::64, ::6143] == wide(6144).inputs["x"][::64, ::6143] + 1).all()
+    assert narrow.fault is not None
+    assert (narrow.status, narrow.fault.role) == ("fault", "y")
+    assert narrow.fault.offset == -(2**33) + 4 * 256 * 3072 * 2 - (2**31 % (256 * 3072)) * 4
+    assert behind.fault == Fault("SIGSEGV", "write", "y", 0)
+    assert (written.status, written.changed) == ("ok", ("x",))
+    assert after.status == "ok"
+    assert used < 1 << 28
+
+
+def shared_bytes(sandbox: Sandbox) -> int:
+    """The memory behind the arrays of a sandbox's child."""
+    child = sandbox._child  # type: ignore[attr-defined]
+    files = Path(f"/proc/{child._process.pid}/fd").iterdir()
+    memory = {f.stat().st_ino: f.stat() for f in files if "memfd:softjac" in str(f.readlink())}
+    assert len(memory) == 2
+    return sum(status.st_blocks * 512 for status in memory.values())
 
 
 def addresses(sandbox: Sandbox, calls: list[Call]) -> list[list[int]]:
