@@ -16,7 +16,7 @@ import softjac
 from softjac.oracle.findings import Report
 from softjac.oracle.reports import pictures
 from softjac.oracle.reports.numbers import plural, short
-from softjac.oracle.reports.text import counterexample_lines, counterexample_title
+from softjac.oracle.reports.text import alike, counterexample_lines, counterexample_title
 
 __all__ = ["document", "page", "section"]
 
@@ -79,6 +79,9 @@ def section(report: Report) -> dict[str, str]:
     Returns:
         Strings only, so that a process can hand it to another.
     """
+    first = report.counterexamples[:1]
+    others = [found for found in report.counterexamples[1:] if not alike(first[0], found)]
+    same = [found.check for found in report.counterexamples[1:] if alike(first[0], found)]
     counterexamples = [
         {
             "title": counterexample_title(found),
@@ -87,12 +90,13 @@ def section(report: Report) -> dict[str, str]:
             ),
             "replay": found.replay,
         }
-        for found in report.counterexamples
+        for found in [*first, *others]
     ]
     content: dict[str, Any] = {
         "report": report,
         "anchor": anchor(report),
         "counterexamples": counterexamples,
+        "same": list(dict.fromkeys(same)),
         "jacobian": jacobian_pictures(report),
         "plots": plots(report),
     }

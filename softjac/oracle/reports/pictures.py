@@ -169,7 +169,9 @@ def exp_curve(errors: Sequence[tuple[float, float]]) -> Markup:
     for share in (0.0, 0.5, 1.0):
         body.append(line(LEFT, y(share * top), WIDTH - RIGHT, y(share * top), "grid"))
         body.append(text(LEFT - 6, y(share * top) + 4, short(share * top), "end"))
-        body.append(text(x(share * first), HEIGHT - BOTTOM + 16, f"{share * first:.0f}", "middle"))
+        body.append(
+            text(x(share * first), HEIGHT - BOTTOM + 16, f"{share * first + 0.0:.0f}", "middle")
+        )
     body.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "x - max"))
     path = " ".join(f"{x(a):.1f},{y(e):.1f}" for a, e in finite)
     body.append(f'<polyline points="{path}" class="curve"/>')

@@ -14,6 +14,7 @@ from softjac.oracle.findings import CheckResult, Counterexample, Diagnosis, Repo
 from softjac.oracle.reports.numbers import number, plural, ratio, short
 
 __all__ = [
+    "alike",
     "check_lines",
     "command",
     "counterexample_lines",
