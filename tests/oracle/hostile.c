@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <x86intrin.h>
@@ -126,7 +127,8 @@ HOSTILE(
 HOSTILE(talks, for (int i = 0; i < 20000; i++) { printf("chatter %d\n", i); } fflush(stdout))
 
 HOSTILE(talks_for_ever, for (;;) printf("chatter without end, chatter without end\n"))
-HOSTILE(takes_all_memory, for (;;) { char *p = calloc(1 << 28, 1); if (!p) abort(); *p = 1; })
+HOSTILE(takes_all_memory, for (;;) if (mmap(NULL, 1 << 28, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) abort())
 
 /* state: a lock that a fault leaves taken */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
