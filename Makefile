@@ -131,6 +131,14 @@ bench: $(VENV)/.with-bench lib ## peers side by side, written to docs
 record: $(VENV)/.with-bench $(VENV)/.with-test lib ## what the oracle says of every mutant, beside its peers
 	$(BIN)/python benchmarks/record.py
 
+.PHONY: record-check
+record-check: $(VENV)/.with-test lib ## the record's oracle half, nothing written: fails where a mutant survives
+	$(BIN)/python benchmarks/record.py --check --effort quick
+
+.PHONY: accuracy
+accuracy: $(VENV)/.with-bench $(VENV)/.with-test lib ## the reference's accuracy beside its peers', written to docs
+	$(BIN)/python benchmarks/accuracy.py --write
+
 .PHONY: clean
 clean: ## remove what was built, keep the environments
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
