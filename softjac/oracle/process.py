@@ -39,6 +39,7 @@ __all__ = [
 
 _LENGTH = struct.Struct("=Q")
 _TICK = 0.05
+_END_SECONDS = 5.0
 _FATAL = frozenset(("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"))
 
 
@@ -75,6 +76,13 @@ class Channel:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(max(0.0, seconds) * 1000))
+
+    def has_message(self) -> bool:
+        """Whether something but the channel's end can be read at once."""
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Closes this end."""
@@ -193,8 +201,12 @@ class ChildProcess:
         when the child ends. `notice` is told of the ticks now and then.
         """
         seen, patience = ticks(), Patience(timeout, self._work_done)
-        while not self._channel.is_readable(_TICK):
-            if self._process.poll() is not None and not self._channel.is_readable(0):
+        while True:
+            if self._channel.is_readable(_TICK):
+                with contextlib.suppress(ChildLostError):
+                    return self._channel.receive()
+                time.sleep(_TICK)  # it is about to end, or goes on without a channel
+            if self._process.poll() is not None and not self._channel.has_message():
                 raise ChildLostError("the process ended")
             present = ticks()
             if present != seen:
@@ -203,7 +215,6 @@ class ChildProcess:
                     notice(present)
             elif patience.is_over():
                 raise TimeoutError
-        return self._channel.receive()
 
     def _work_done(self) -> float:
         """Processor seconds the child has used; infinite where the system does not tell."""
@@ -215,7 +226,7 @@ class ChildProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process runs and listens."""
+        """Whether the process runs and waits for a message."""
         return self._process.poll() is None and not self._channel.is_readable(0)
 
     def end(self) -> int | None:
@@ -228,7 +239,7 @@ class ChildProcess:
         self._ended = True
         with contextlib.suppress(subprocess.TimeoutExpired):
             # whoever closed the channel is about to end
-            self._process.wait(0.2 if self._channel.is_readable(0) else 0)
+            self._process.wait(_END_SECONDS if self._channel.is_readable(0) else 0)
         self._status = self._process.poll()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)

@@ -13,6 +13,7 @@ import importlib.util
 import mmap
 import os
 import resource
+import signal
 import socket
 import sys
 import warnings
@@ -57,6 +58,7 @@ class _Native:
         patience: int,
     ) -> None:  # fmt: skip
         _limit_resources()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt that the candidate raises
         self._channel = channel
         self._shim = _open_shim(library, plan)
         self._memory = _Memory(memory)

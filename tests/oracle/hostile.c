@@ -67,6 +67,7 @@ HOSTILE(exits, exit(3))
 HOSTILE(exits_at_once, _exit(4))
 HOSTILE(kills_itself, kill(getpid(), SIGKILL))
 HOSTILE(terminates_itself, raise(SIGTERM))
+HOSTILE(interrupts_itself, raise(SIGINT))
 
 /* hangs */
 HOSTILE(loops, for (;;) sink = 1)
@@ -76,6 +77,7 @@ HOSTILE(loops_deaf, sigset_t all; sigfillset(&all); sigprocmask(SIG_BLOCK, &all,
 
 /* processes, threads, descriptors */
 HOSTILE(closes_descriptors, for (int i = 0; i < 1000; i++) close(i))
+HOSTILE(closes_and_loops, for (int i = 0; i < 1000; i++) close(i); for (;;) sink = 1)
 HOSTILE(redirects_descriptors, for (int i = 3; i < 100; i++) dup2(2, i))
 HOSTILE(forks, fork())
 HOSTILE(forks_and_lingers, if (fork() == 0) for (;;) pause())

@@ -105,10 +105,12 @@ ENDS = [
     ("exits_at_once", "exit", "exit status 4"),
     ("kills_itself", "exit", "SIGKILL"),
     ("terminates_itself", "exit", "SIGTERM"),
+    ("interrupts_itself", "exit", "SIGINT"),
     ("loops", "hang", "no end within"),
     ("sleeps", "hang", "no end within"),
     ("loops_deaf", "hang", "no end within"),
     ("talks_for_ever", "hang", "no end within"),
+    ("closes_and_loops", "hang", "no end within"),
 ]
 ENVIRONMENT = [
     ("rounds_up", "rounding mode"),
