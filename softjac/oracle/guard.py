@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import struct
 from dataclasses import dataclass
 from typing import Any, Final
+
+from softjac._errors import SandboxError
 
 __all__ = [
     "CALL",
@@ -21,6 +24,7 @@ __all__ = [
     "NativePlan",
     "Result",
     "environment_names",
+    "open_library",
     "pack_call",
     "pack_plan",
     "signal_name",
@@ -67,6 +71,25 @@ _WATCHED: Final = (
     "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS",
     "SIGINT", "SIGTERM", "SIGALRM", "SIGPIPE",
 )  # fmt: skip
+
+
+def open_library(path: str) -> ctypes.CDLL:
+    """The guard's functions, by ctypes and without NumPy, which `softjac.native` imports.
+
+    Raises:
+        OSError: the library cannot be opened.
+        SandboxError: it is of another version than this module.
+    """
+    library = ctypes.CDLL(path)
+    try:
+        version = library.softjac_guard_version()
+    except AttributeError:
+        version = 0
+    if version != VERSION:
+        raise SandboxError(f"{path} is of another version: rebuild it with `make lib`")
+    library.softjac_guard_open.restype = ctypes.c_void_p
+    library.softjac_guard_environment.restype = ctypes.c_int64
+    return library
 
 
 @dataclass(frozen=True, slots=True)

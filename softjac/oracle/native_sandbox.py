@@ -16,6 +16,7 @@ from softjac.oracle.process import ChildLostError, ChildProcess, death
 __all__ = ["NativeSandbox", "SymbolMissingError"]
 
 _START_SECONDS = 60.0
+_ROUND_BYTES = 256 << 20
 _ROUNDS_AT_ONCE = 64
 
 
@@ -105,10 +106,12 @@ class NativeSandbox:
         at the first call is set up by all threads at once.
         """
         outcomes: list[Outcome] = []
-        for first in range(0, rounds, _ROUNDS_AT_ONCE):
+        inputs = sum(array.nbytes for call in calls for array in call.inputs.values())
+        at_once = max(1, min(_ROUNDS_AT_ONCE, _ROUND_BYTES // max(1, inputs)))
+        for first in range(0, rounds, at_once):
             self._drop_child()
             child = self._ready_child()
-            now = min(_ROUNDS_AT_ONCE, rounds - first)
+            now = min(at_once, rounds - first)
             self._batch.fill(calls, rounds=now)
             answer = self._command(child, "threads", len(calls), rounds=now)
             for place, result in enumerate(self._batch.results()):

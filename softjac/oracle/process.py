@@ -106,7 +106,8 @@ class Channel:
 def shared_file() -> int:
     """A descriptor of memory that two processes can map; it vanishes with its last user."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("softjac")
+        with contextlib.suppress(OSError):  # not every container has it
+            return os.memfd_create("softjac")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from softjac._errors import SandboxError
 from softjac.oracle import derivatives
 from softjac.oracle.arrays import (
     EXAMPLES,
@@ -28,7 +29,7 @@ from softjac.oracle.arrays import (
     wide_floats,
 )
 from softjac.oracle.call import Call, Growth, Layout, Outcome
-from softjac.oracle.guard import environment_names
+from softjac.oracle.guard import environment_names, open_library
 from softjac.oracle.process import footprint
 
 __all__ = [
@@ -254,10 +255,10 @@ def _possible_kinds(autodiff: bool) -> list[ArrayKind]:
     return [*loaded, *others]
 
 
-def _environment_reader(library: Path | None = None) -> Callable[[], int]:
+def _environment_reader(library: Path | None) -> Callable[[], int]:
     """Reads what of the floating-point environment is not the default, where that can be told."""
-    if library is None or not library.is_file():
-        return lambda: 0
-    reader = ctypes.CDLL(str(library)).softjac_guard_environment
-    reader.restype = ctypes.c_int64
-    return reader
+    if library is not None:
+        with contextlib.suppress(OSError, SandboxError):
+            reader: Callable[[], int] = open_library(str(library)).softjac_guard_environment
+            return reader
+    return lambda: 0

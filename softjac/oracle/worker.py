@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from softjac._errors import SandboxError
 from softjac.oracle import guard
 from softjac.oracle.guard import NativePlan
 from softjac.oracle.process import Channel, ChildLostError, footprint, shared_file
@@ -122,10 +123,10 @@ class _Memory:
 
 def _open_shim(library: str, plan: NativePlan) -> ctypes.CDLL:
     """The library that holds the guard, checked against what is asked of it."""
-    shim = ctypes.CDLL(library)
-    if shim.softjac_guard_version() != guard.VERSION:
-        raise _RefusedError("sandbox", f"{library} is of another version: rebuild it, `make lib`")
-    shim.softjac_guard_open.restype = ctypes.c_void_p
+    try:
+        shim = guard.open_library(library)
+    except (OSError, SandboxError) as error:
+        raise _RefusedError("sandbox", str(error)) from None
     limit = shim.softjac_guard_arguments()
     if limit == 0:
         raise _RefusedError("sandbox", "this platform's calling convention is not covered")

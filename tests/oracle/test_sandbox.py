@@ -586,6 +586,14 @@ def test_a_missing_library_says_how_to_build_it(monkeypatch: pytest.MonkeyPatch)
         pass
 
 
+def test_a_library_of_another_version_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library without the guard, or with another one, is no sandbox."""
+    other = hostile("honest").plan.library  # type: ignore[union-attr]
+    monkeypatch.setattr(sandboxes._library, "path", lambda: Path(other))
+    with pytest.raises(SandboxError, match="of another version: rebuild it"), opened("honest"):
+        pass
+
+
 def test_the_child_for_c_loads_neither_numpy_nor_jax() -> None:
     """The worker's module needs the standard library alone."""
     code = (
