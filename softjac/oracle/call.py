@@ -78,10 +78,16 @@ class Outcome:
              "lost" (the child died without a trace that names the cause).
     output:  the output array as returned, `(rows, n)` or `(rows, n, n)`; for a Python callable
              whatever shape and dtype it gave; None where there is none.
-    changed: input roles whose bytes differ after the call.
-    outside: (role, byte offset as in `Fault`) of bytes written outside an array, without a fault.
-    environment: what the call left changed ("rounding mode", "flush to zero", "exception mask",
-             "handler of SIGSEGV", ...).
+             A Python callable that returns something else than an array is "ok", without output.
+    message: the status refused with, the exception raised, how the process ended, or what is known
+             of a signal ("a misaligned vector access, ...", "stack overflow", what abort printed).
+    changed: input roles whose bytes differ after the call; for C also those written with the same
+             bytes, or written and restored.
+    outside: (role, byte offset as in `Fault`) of the first byte written before an array, behind it,
+             or between two rows (then counted from the end of the row before), without a fault.
+    environment: what the call left changed ("rounding mode", "flush to zero", "denormals are zero",
+             "exception mask", "x87 control word", "x87 register stack", "direction flag",
+             "signal mask", "file descriptors", "handler of SIGSEGV", ...); it was put back.
     seconds: time of the call alone.
     reused:  a Python callable overwrote the array that the call before this one had returned.
     """

@@ -98,6 +98,15 @@ HOSTILE(leaves_memory, char *p = malloc(5000); memset(p, 1, 5000); sink = p[zero
 HOSTILE(overruns_heap, char *p = malloc(100); memset(p, 0x5a, 160); sink = p[zero])
 HOSTILE(frees_twice, void *volatile p = malloc(2000); free(p); free(p))
 
+HOSTILE(floods_heap, char *volatile p = malloc(16); memset(p, 0x5a, 1 << 24); sink = p[zero])
+static __attribute__((noinline)) void smash(size_t bytes) {
+    volatile char here[8];
+    for (size_t i = 0; i < bytes; i++)
+        ((volatile char *)here)[i] = 0x5a;
+}
+HOSTILE(smashes_stack, smash(n * 2000))
+HOSTILE(smashes_stack_to_its_end, smash(n * 2000000))
+
 /* memory that is not its own */
 HOSTILE(writes_input, ((float *)(uintptr_t)y)[0] = 3)
 HOSTILE(writes_and_restores_input, volatile float *p = (float *)(uintptr_t)dy; float f = p[1];

@@ -99,6 +99,9 @@ SIGNALS = [
     ("frees_twice", "SIGABRT", "double free"),
     ("crashes_in_thread", "SIGSEGV", "in a thread of its own"),
     ("faults_with_lock", "SIGSEGV", ""),
+    ("smashes_stack", "SIGSEGV", ""),
+    ("smashes_stack_to_its_end", "SIGSEGV", ""),
+    ("floods_heap", "SIGSEGV", ""),
 ]
 ENDS = [
     ("exits", "exit", "exit status 3"),
