@@ -24,7 +24,7 @@ class Layout:
     gap:    elements between rows, for candidates that take row strides (stride = n + gap).
     view:   for Python callables, how the array lies in memory.
     alias:  (output role, input role) that share one array.
-    blocks: for C: the candidate is called with `rows * blocks` rows, the call's own again and again,
+    blocks: for C: the candidate is called with `rows * blocks` rows, the call's own over and over,
             in one block of memory mapped so many times. Each array's rows * n elements must fill
             whole pages, without offset and gap; the output is that of the block written last.
     """

@@ -7,7 +7,6 @@ import math
 import mmap
 import os
 import pickle
-import resource
 import select
 import signal
 import socket
@@ -158,7 +157,6 @@ class ChildProcess:
         *,
         descriptors: Sequence[int] = (),
         environment: Mapping[str, str] | None = None,
-        path: Sequence[str] = (),
     ) -> None:
         if sys.platform == "win32":
             raise SandboxError(
@@ -170,7 +168,7 @@ class ChildProcess:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         ours, theirs = socket.socketpair()
         package = str(Path(__file__).resolve().parents[2])
-        paths = [*path, package, *filter(None, [os.environ.get("PYTHONPATH")])]
+        paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         command = [sys.executable, "-P", "-m", "softjac.oracle.worker", str(theirs.fileno())]
         with theirs:
             self._process = subprocess.Popen(
@@ -285,5 +283,7 @@ def footprint() -> tuple[int, int, int]:
         memory = pages * mmap.PAGESIZE
         threads = len(list((process / "task").iterdir()))
         return memory, threads, len(list((process / "fd").iterdir()))
+    import resource  # Windows has none
+
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
     return usage, threading.active_count(), len(list(Path("/dev/fd").iterdir()))
