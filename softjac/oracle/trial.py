@@ -28,6 +28,9 @@ __all__ = ["Batch", "Clock", "Failure", "Trial", "bits"]
 Array = np.ndarray[Any, np.dtype[Any]]
 Poison = Literal["nan", "finite"]
 
+# No row's output is longer: a float64 array of it takes 17 MB, and judging takes a dozen of them.
+LONGEST = 2_100_000
+
 # Batches kept for the diagnosis: enough to tell mistakes apart, few enough to stay quick.
 KEPT, LARGE = 60, 100_000
 
@@ -337,8 +340,11 @@ class Trial:
         return any(failure.check == check for failure in self.failures)
 
     def affordable(self, n: int) -> bool:
-        """Whether a row of length n is predicted to take at most a twentieth of the time limit."""
-        return self.predicted(n) <= self.timeout / 20.0
+        """Whether a row of length n fits: in memory, and in a twentieth of the time limit.
+
+        The time is predicted from shorter rows.
+        """
+        return self.elements(n) <= LONGEST and self.predicted(n) <= self.timeout / 20.0
 
     def trimmed(self, task: Task) -> Task:
         """A task with fewer rows where its output, or its time, would be too much.
