@@ -31,6 +31,7 @@ from softjac.oracle.arrays import (
 from softjac.oracle.call import Call, Growth, Layout, Outcome
 from softjac.oracle.guard import environment_names, open_library
 from softjac.oracle.process import footprint
+from softjac.oracle.signature import callable_of
 
 __all__ = [
     "Caller",
@@ -74,7 +75,7 @@ class Caller:
     def __init__(
         self, function: Callable[..., Any], plan: PythonPlan, library: Path | None = None
     ) -> None:
-        self._function = function
+        self._function = callable_of(function)
         self._plan = plan
         self._arrays = Arrays()
         self._kind: ArrayKind = plan.array or "numpy"

@@ -9,7 +9,7 @@ from typing import Any
 from softjac._errors import CandidateError
 from softjac.oracle.roles import ARRAY_ROLES, HasRoles, input_roles, name_roles
 
-__all__ = ["Arguments", "Description", "describe", "forward_arguments", "match"]
+__all__ = ["Arguments", "Description", "callable_of", "describe", "forward_arguments", "match"]
 
 Description = list[tuple[str, str, bool]] | None
 """(name, kind, whether it has a default) of each parameter; None: no signature is to be had."""
@@ -23,7 +23,7 @@ _SCALE = "scale"
 def describe(function: Callable[..., Any]) -> Description:
     """The parameters of a callable, as far as it tells."""
     try:
-        signature = inspect.signature(function)
+        signature = inspect.signature(callable_of(function))
     except (TypeError, ValueError):
         return None
     return [
@@ -31,6 +31,15 @@ def describe(function: Callable[..., Any]) -> Description:
         for p in signature.parameters.values()
         if p.kind.name not in ("VAR_POSITIONAL", "VAR_KEYWORD")
     ]
+
+
+def callable_of(function: Any) -> Any:
+    """What is called: of a `torch.autograd.Function`, which is a class, its `apply`."""
+    if isinstance(function, type) and any(
+        base.__module__.startswith("torch.autograd") for base in function.__mro__
+    ):
+        return getattr(function, "apply", function)
+    return function
 
 
 def match(

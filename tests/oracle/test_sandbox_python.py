@@ -247,16 +247,28 @@ def test_derivatives_are_taken_by_jax(live: bool, op: str, rows: int) -> None:
     check_derivative(both("jax_softmax", JAX_FILE)[live], op, rows)
 
 
+@pytest.mark.parametrize("op", ["softmax_vjp", "softmax_jacobian"])
+def test_a_rule_of_its_own_is_what_is_judged(op: str) -> None:
+    """Of a `jax.custom_vjp` function the rule is called; a JVP it has not raises."""
+    function = module(JAX_FILE).jax_function
+    check_derivative(function, op, 2)
+    row = np.zeros((1, 3), np.float32)
+    with opened(function, op="softmax_jvp", autodiff=True) as sandbox:
+        outcome = sandbox.run([Call({"x": row, "x_dot": row}, 1, 3)])[0]
+    assert outcome.status == "raised"
+    assert "TypeError" in outcome.message
+
+
 @needs_torch
 @pytest.mark.parametrize(
     ("live", "name", "op"),
     [
         *itertools.product(
             [True],
-            ["torch_softmax", "torch_function"],
+            ["torch_softmax", "TorchFunction"],
             ["softmax_vjp", "softmax_jvp", "softmax_jacobian"],
         ),
-        (False, "torch_function", "softmax_jvp"),
+        (False, "TorchFunction", "softmax_jvp"),
     ],
 )
 def test_derivatives_are_taken_by_torch(live: bool, name: str, op: str) -> None:
