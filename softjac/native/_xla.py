@@ -239,7 +239,7 @@ def _linear(primitive: Any, transposed: Any, change: Callable[[Any, Any, Any, fl
 
 def _product_change(y: Any, t: Any, y_dot: Any, scale: float) -> Any:
     """The change of (diag(y) - y yᵀ) t along y_dot."""
-    mean_free = _derivatives.product(y, t, kind="log", axes=(y.ndim - 1,))
+    mean_free = t - jnp.sum(y * t, -1, keepdims=True)
     change = jnp.sum(y_dot * t, -1, keepdims=True)
     return _scaled(y_dot * mean_free - y * change, scale)
 
