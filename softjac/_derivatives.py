@@ -1,29 +1,16 @@
-"""The derivatives of softmax and log_softmax in closed form, from the result.
-
-The Jacobian of softmax is J = diag(y) - y yᵀ, that of log_softmax I - 1 yᵀ. Their textbook
-products cancel where one probability is near 1 or where the vector has a large common offset.
-J·1 = 0, so a constant may be taken off first: here the entry of the vector that is next to its
-mean Σ y t. The result is then accurate in every component.
-
-`product` is the three linear maps as one JAX primitive: linear in its vector, transposed into
-itself or its sibling, so that forward, reverse and higher derivatives all go through the accurate
-formulas.
-"""
+"""The derivatives of softmax and log_softmax in closed form, from the result."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
-import jax
 import jax.numpy as jnp
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 
+from softjac._classes import Classes
 from softjac._errors import ArgumentError
-from softjac._summation import accurate_sum
+from softjac._product import product
 from softjac._types import Array, ArrayLike, Axis
 
 __all__ = [
@@ -34,8 +21,6 @@ __all__ = [
     "softmax_jvp",
     "softmax_vjp",
 ]
-
-Kind = Literal["softmax", "log", "log_transposed"]
 
 
 def softmax_vjp(y: ArrayLike, dy: ArrayLike, axis: Axis = -1) -> Array:
@@ -64,8 +49,8 @@ def softmax_vjp(y: ArrayLike, dy: ArrayLike, axis: Axis = -1) -> Array:
         >>> softmax_vjp(jnp.array([0.25, 0.75]), jnp.array([1.0, 0.0])).tolist()
         [0.1875, -0.1875]
     """
-    y, dy, axes = _operands("softmax_vjp", y, dy, "dy", axis)
-    return _in_float32(partial(product, kind="softmax", axes=axes), y, dy)
+    y, dy, classes = _operands("softmax_vjp", y, dy, "dy", axis)
+    return in_float32(softmax_product, y, dy, classes)
 
 
 def softmax_jvp(y: ArrayLike, x_dot: ArrayLike, axis: Axis = -1) -> Array:
@@ -92,8 +77,8 @@ def softmax_jvp(y: ArrayLike, x_dot: ArrayLike, axis: Axis = -1) -> Array:
         >>> softmax_jvp(jnp.array([0.25, 0.75]), jnp.array([1.0, 0.0])).tolist()
         [0.1875, -0.1875]
     """
-    y, x_dot, axes = _operands("softmax_jvp", y, x_dot, "x_dot", axis)
-    return _in_float32(partial(product, kind="softmax", axes=axes), y, x_dot)
+    y, x_dot, classes = _operands("softmax_jvp", y, x_dot, "x_dot", axis)
+    return in_float32(softmax_product, y, x_dot, classes)
 
 
 def softmax_jacobian(y: ArrayLike) -> Array:
@@ -120,8 +105,7 @@ def softmax_jacobian(y: ArrayLike) -> Array:
         [[0.1875, -0.1875], [-0.1875, 0.1875]]
     """
     (y,) = _floats("softmax_jacobian", y=y)
-    _class_axes("softmax_jacobian", y, -1)
-    return _in_float32(_jacobian, y)
+    return in_float32(_jacobian, y, class_axes("softmax_jacobian", y, -1))
 
 
 def log_softmax_vjp(y: ArrayLike, dy: ArrayLike, axis: Axis = -1) -> Array:
@@ -151,8 +135,8 @@ def log_softmax_vjp(y: ArrayLike, dy: ArrayLike, axis: Axis = -1) -> Array:
         >>> log_softmax_vjp(y, jnp.array([1.0, 0.0])).tolist()
         [0.5, -0.5]
     """
-    y, dy, axes = _operands("log_softmax_vjp", y, dy, "dy", axis)
-    return _in_float32(partial(_log_vjp, axes=axes), y, dy)
+    y, dy, classes = _operands("log_softmax_vjp", y, dy, "dy", axis)
+    return in_float32(log_softmax_pull_back, y, dy, classes)
 
 
 def log_softmax_jvp(y: ArrayLike, x_dot: ArrayLike, axis: Axis = -1) -> Array:
@@ -181,8 +165,8 @@ def log_softmax_jvp(y: ArrayLike, x_dot: ArrayLike, axis: Axis = -1) -> Array:
         >>> log_softmax_jvp(y, jnp.array([1.0, 0.0])).tolist()
         [0.5, -0.5]
     """
-    y, x_dot, axes = _operands("log_softmax_jvp", y, x_dot, "x_dot", axis)
-    return _in_float32(partial(_log_jvp, axes=axes), y, x_dot)
+    y, x_dot, classes = _operands("log_softmax_jvp", y, x_dot, "x_dot", axis)
+    return in_float32(log_softmax_push_forward, y, x_dot, classes)
 
 
 def log_softmax_jacobian(y: ArrayLike) -> Array:
@@ -208,54 +192,42 @@ def log_softmax_jacobian(y: ArrayLike) -> Array:
         [[0.5, -0.5], [-0.5, 0.5]]
     """
     (y,) = _floats("log_softmax_jacobian", y=y)
-    _class_axes("log_softmax_jacobian", y, -1)
-    return _in_float32(_log_jacobian, y)
+    return in_float32(_log_jacobian, y, class_axes("log_softmax_jacobian", y, -1))
 
 
 # The formulas, in the dtype given.
 
 
-def complement(y: Array, axes: tuple[int, ...]) -> Array:
-    """Give 1 - y_k of the dominant class, accurately: the sum of the others (axes kept)."""
-    return accurate_sum(jnp.where(y > 0.5, 0, y), axes)
+def softmax_product(y: Array, t: Array, classes: Classes) -> Array:
+    """VJP and JVP of softmax in one."""
+    return product(y, t, kind="softmax", classes=classes)
 
 
-def _centred(y: Array, t: Array, axes: tuple[int, ...]) -> Array:
-    """Give t - Σ y t without cancellation (any constant may be taken off first, as Σ y = 1).
-
-    That constant is the entry of t next to the mean: no entry is nearer to the mean than it is, so
-    that nothing subtracted is larger than the spread of t; and where most of the probability lies
-    on equal entries, as in a dominant class, those become exactly 0.
-    """
-    mean = jnp.sum(y * t, axes, keepdims=True)
-    present = y > 0
-    above = jnp.where(present & (t >= mean), t, jnp.inf)
-    below = jnp.where(present & (t <= mean), t, -jnp.inf)
-    least = jnp.min(above, axes, keepdims=True, initial=jnp.inf)
-    greatest = jnp.max(below, axes, keepdims=True, initial=-jnp.inf)
-    e = t - jax.lax.stop_gradient(jnp.where(least - mean < mean - greatest, least, greatest))
-    return e - accurate_sum(y * e, axes)
+def log_softmax_push_forward(log_y: Array, t: Array, classes: Classes) -> Array:
+    """JVP of log_softmax."""
+    return product(jnp.exp(log_y), t, kind="log", classes=classes)
 
 
-def _product(y: Array, complement: Array, t: Array, *, kind: Kind, axes: tuple[int, ...]) -> Array:
-    """J t for the kind's J; `complement` is 1 - y of the dominant class, axes kept."""
-    if kind == "softmax":
-        return y * _centred(y, t, axes)
-    if kind == "log":
-        return _centred(y, t, axes)
+def log_softmax_pull_back(log_y: Array, t: Array, classes: Classes) -> Array:
+    """VJP of log_softmax, with 1 - y from the logarithm as it is given."""
+    y = jnp.exp(log_y)
     dominant = y > 0.5
-    others = accurate_sum(jnp.where(dominant, 0, t), axes)
-    at_dominant = jnp.sum(jnp.where(dominant, t, 0), axes, keepdims=True)
-    return jnp.where(dominant, complement * t - y * others, t - y * (others + at_dominant))
+    others, at_dominant = classes.accurate_sum(jnp.where(dominant, 0, t), jnp.where(dominant, t, 0))
+    within = -jnp.expm1(log_y) * t - y * others
+    return jnp.where(dominant, within, t - y * (others + at_dominant))
 
 
-def _jacobian(y: Array) -> Array:
-    axes = (y.ndim - 1,)
-    diagonal = y * jnp.where(y > 0.5, complement(y, axes), 1 - y)
-    return _with_diagonal(diagonal, -y[..., :, None] * y[..., None, :])
+def diagonal(y: Array, classes: Classes) -> Array:
+    """y (1 - y), the dominant class's 1 - y as the sum of the others."""
+    (others,) = classes.accurate_sum(jnp.where(y > 0.5, 0, y))
+    return y * jnp.where(y > 0.5, others, 1 - y)
 
 
-def _log_jacobian(log_y: Array) -> Array:
+def _jacobian(y: Array, classes: Classes) -> Array:
+    return _with_diagonal(diagonal(y, classes), -y[..., :, None] * y[..., None, :])
+
+
+def _log_jacobian(log_y: Array, _classes: Classes) -> Array:
     return _with_diagonal(-jnp.expm1(log_y), -jnp.exp(log_y)[..., None, :])
 
 
@@ -265,104 +237,28 @@ def _with_diagonal(diagonal: Array, matrix: Array) -> Array:
     return jnp.where(on_diagonal, diagonal[..., None, :], matrix)
 
 
-def _log_jvp(log_y: Array, t: Array, *, axes: tuple[int, ...]) -> Array:
-    return product(jnp.exp(log_y), t, kind="log", axes=axes)
-
-
-def _log_vjp(log_y: Array, t: Array, *, axes: tuple[int, ...]) -> Array:
-    largest = jnp.max(log_y, axes, keepdims=True, initial=-jnp.inf)
-    return product(
-        jnp.exp(log_y), t, kind="log_transposed", axes=axes, complement_=-jnp.expm1(largest)
-    )
-
-
-# The primitive: `_product`, linear in t.
-
-_product_p: Any = Primitive("softmax_product")
-
-
-def product(
-    y: Array, t: Array, *, kind: Kind, axes: tuple[int, ...], complement_: Array | None = None
-) -> Array:
-    """Multiply t by a Jacobian at probabilities y, with accurate derivatives of any order.
-
-    "softmax": diag(y) - y yᵀ; "log": I - 1 yᵀ; "log_transposed": I - y 1ᵀ.
-    """
-    if complement_ is None:
-        complement_ = complement(y, axes)
-    complement_ = jax.lax.stop_gradient(complement_)
-    result: Array = _product_p.bind(y, complement_, t, kind=kind, axes=axes)
-    return result
-
-
-_TRANSPOSED: dict[Kind, Kind] = {
-    "softmax": "softmax",
-    "log": "log_transposed",
-    "log_transposed": "log",
-}
-
-
-def _product_type(y: Any, _complement: Any, t: Any, **_parameters: Any) -> Any:
-    """The type of the result: that of y + t, sharding included."""
-    return jax.make_jaxpr(jnp.add)(y, t).out_avals[0]
-
-
-def _product_jvp(primals: Any, tangents: Any, *, kind: Kind, axes: tuple[int, ...]) -> Any:
-    """The product's differential: J t_dot, plus the change of J along y_dot times t."""
-    y, complement, t = primals
-    y_dot, _, t_dot = tangents
-    parts = []
-    if type(t_dot) is not ad.Zero:
-        parts.append(_product_p.bind(y, complement, t_dot, kind=kind, axes=axes))
-    if type(y_dot) is not ad.Zero:
-        # Linear in y_dot, and transposed by JAX: no place for `accurate_sum`.
-        change = -jnp.sum(t if kind == "log_transposed" else y_dot * t, axes, keepdims=True)
-        if kind == "softmax":
-            mean_free = _product_p.bind(y, complement, t, kind="log", axes=axes)
-            parts.append(y_dot * mean_free + y * change)
-        elif kind == "log":
-            shape = jnp.broadcast_shapes(y_dot.shape, t.shape)
-            parts.append(jnp.broadcast_to(change, shape))
-        else:
-            parts.append(y_dot * change)
-    return _product_p.bind(y, complement, t, kind=kind, axes=axes), sum(parts[1:], parts[0])
-
-
-def _product_transpose(
-    cotangent: Any, y: Any, complement: Any, t: Any, *, kind: Kind, axes: tuple[int, ...]
-) -> Any:
-    """The transposed map, summed where t was broadcast against y."""
-    if type(cotangent) is ad.Zero:
-        return [None, None, ad.Zero(t.aval)]
-    result = _product_p.bind(y, complement, cotangent, kind=_TRANSPOSED[kind], axes=axes)
-    shape = t.aval.shape
-    stretched = tuple(i for i in range(len(shape)) if shape[i] == 1 and result.shape[i] != 1)
-    if stretched:
-        result = jnp.sum(result, stretched, keepdims=True)
-    return [None, None, result]
-
-
-def _product_batched(
-    operands: Any, dimensions: Any, *, kind: Kind, axes: tuple[int, ...]
-) -> tuple[Any, int]:
-    """The batch axis in front; of length 1 in operands that have none, so nothing is copied."""
-    operands = [
-        jnp.expand_dims(operand, 0) if dimension is None else jnp.moveaxis(operand, dimension, 0)
-        for operand, dimension in zip(operands, dimensions, strict=True)
-    ]
-    axes = tuple(axis + 1 for axis in axes)
-    return _product_p.bind(*operands, kind=kind, axes=axes), 0
-
-
-_product_p.def_impl(jax.jit(_product, static_argnames=("kind", "axes")))
-_product_p.def_abstract_eval(_product_type)
-ad.primitive_jvps[_product_p] = _product_jvp
-ad.primitive_transposes[_product_p] = _product_transpose
-batching.primitive_batchers[_product_p] = _product_batched
-mlir.register_lowering(_product_p, mlir.lower_fun(_product, multiple_results=False))
-
-
 # The boundary: what comes in, and in which precision it is computed.
+
+
+def class_axes(function: str, y: Array, axis: Axis) -> Classes:
+    """Where the classes lie, counted from the front."""
+    if axis is None:
+        return Classes(tuple(range(y.ndim)))
+    axes = tuple(map(operator.index, axis if isinstance(axis, Sequence) else (axis,)))
+    if any(not -y.ndim <= a < y.ndim for a in axes):
+        raise ArgumentError(f"{function}: axis {axis} is outside an array of {y.ndim} axes")
+    counted = tuple(a % y.ndim for a in axes)
+    if len(set(counted)) < len(counted):
+        raise ArgumentError(f"{function}: axis {axis} names an axis twice")
+    return Classes(counted)
+
+
+def in_float32(formula: Any, *arguments: Any) -> Array:
+    """Compute sixteen-bit arrays in float32 and round once, at the end."""
+    dtype = arguments[0].dtype
+    wide = (a.astype(jnp.float32) if getattr(a, "dtype", None) == dtype else a for a in arguments)
+    result: Array = formula(*(wide if dtype.itemsize <= 2 else arguments))
+    return result.astype(dtype)
 
 
 def _floats(function: str, **arrays: ArrayLike) -> list[Array]:
@@ -379,33 +275,11 @@ def _floats(function: str, **arrays: ArrayLike) -> list[Array]:
 
 def _operands(
     function: str, y: ArrayLike, t: ArrayLike, name: str, axis: Axis
-) -> tuple[Array, Array, tuple[int, ...]]:
-    """Result and vector, checked, with the class axes counted from the front."""
+) -> tuple[Array, Array, Classes]:
+    """Result and vector, checked, and where their classes lie."""
     y, t = _floats(function, **{"y": y, name: t})
     if y.shape != t.shape:
         raise ArgumentError(
             f"{function}: y and {name} must have one shape, not {y.shape} and {t.shape}"
         )
-    return y, t, _class_axes(function, y, axis)
-
-
-def _class_axes(function: str, y: Array, axis: Axis) -> tuple[int, ...]:
-    """The class axes, counted from the front."""
-    if axis is None:
-        return tuple(range(y.ndim))
-    axes = tuple(map(operator.index, axis if isinstance(axis, Sequence) else (axis,)))
-    if any(not -y.ndim <= a < y.ndim for a in axes):
-        raise ArgumentError(f"{function}: axis {axis} is outside an array of {y.ndim} axes")
-    counted = tuple(a % y.ndim for a in axes)
-    if len(set(counted)) < len(counted):
-        raise ArgumentError(f"{function}: axis {axis} names an axis twice")
-    return counted
-
-
-def _in_float32(formula: Any, *arrays: Array) -> Array:
-    """Compute sixteen-bit arrays in float32 and round once, at the end."""
-    dtype = arrays[0].dtype
-    if dtype.itemsize <= 2:
-        arrays = tuple(array.astype(jnp.float32) for array in arrays)
-    result: Array = formula(*arrays)
-    return result.astype(dtype)
+    return y, t, class_axes(function, y, axis)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 
-from softjac._derivatives import complement, softmax_jacobian, softmax_jvp
+from softjac._classes import Classes
+from softjac._derivatives import diagonal, softmax_jacobian, softmax_jvp
 from softjac._errors import ArgumentError
-from softjac._summation import accurate_sum
 from softjac._types import Array
 
 __all__ = ["JacobianOperator"]
@@ -62,12 +61,11 @@ class JacobianOperator:
 
     def diagonal(self) -> Array:
         """y (1 - y), shape of y."""
-        y = self.y
-        return y * jnp.where(y > 0.5, complement(y, (y.ndim - 1,)), 1 - y)
+        return diagonal(self.y, _last(self.y))
 
     def trace(self) -> Array:
         """Σ y (1 - y), shape `(...)`."""
-        return accurate_sum(self.diagonal(), (self.y.ndim - 1,))[..., 0]
+        return _last(self.y).accurate_sum(self.diagonal())[0][..., 0]
 
     def dense(self) -> Array:
         """The matrix, shape `(..., n, n)`."""
@@ -85,5 +83,9 @@ class JacobianOperator:
         return _without_mean(v)
 
 
+def _last(y: Array) -> Classes:
+    return Classes((y.ndim - 1,))
+
+
 def _without_mean(v: Array) -> Array:
-    return v - accurate_sum(v, (v.ndim - 1,)) / max(v.shape[-1], 1)
+    return v - _last(v).accurate_sum(v)[0] / max(v.shape[-1], 1)

@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from softjac._derivatives import _class_axes, product
+from softjac._classes import Classes
+from softjac._derivatives import class_axes, in_float32
 from softjac._errors import ArgumentError
-from softjac._summation import accurate_sum
+from softjac._product import product
 from softjac._types import Array, ArrayLike, Axis
 
 __all__ = ["log_softmax", "softmax"]
@@ -49,8 +50,8 @@ def softmax(
         P. Blanchard, D. J. Higham and N. J. Higham, "Accurately computing the log-sum-exp and
         softmax functions", IMA J. Numer. Anal. 41 (2021).
     """
-    logits, axes, mask, factor = _arguments("softmax", x, axis, where, scale)
-    y: Array = _softmax(axes, logits, mask, factor)
+    logits, mask, factor, classes = _arguments("softmax", x, axis, where, scale)
+    y: Array = _softmax(logits, mask, factor, classes)
     return y
 
 
@@ -83,72 +84,68 @@ def log_softmax(
         >>> print(log_softmax(jax.numpy.array([40.0, 0.0])))
         [-4.248354e-18 -4.000000e+01]
     """
-    logits, axes, mask, factor = _arguments("log_softmax", x, axis, where, scale)
-    y: Array = _log_softmax(axes, logits, mask, factor)
+    logits, mask, factor, classes = _arguments("log_softmax", x, axis, where, scale)
+    y: Array = _log_softmax(logits, mask, factor, classes)
     return y
 
 
-# Each function works on class axes counted from the front, and in float32 where x has 16 bits.
 # `scale` is None where it is 1, `where` None where nothing is masked.
 
 
-@partial(jax.jit, static_argnums=0)
-def _softmax(axes: tuple[int, ...], x: Array, where: Array | None, scale: Array | None) -> Array:
-    y: Array = _probabilities(axes, _wide(x), where, scale)
-    return y.astype(x.dtype)
+@partial(jax.jit, static_argnames="classes")
+def _softmax(x: Array, where: Array | None, scale: Array | None, classes: Classes) -> Array:
+    return in_float32(partial(_probabilities, classes), x, where, scale)
 
 
-@partial(jax.jit, static_argnums=0)
-def _log_softmax(
-    axes: tuple[int, ...], x: Array, where: Array | None, scale: Array | None
-) -> Array:
-    y: Array = _log_probabilities(axes, _wide(x), where, scale)
-    return y.astype(x.dtype)
+@partial(jax.jit, static_argnames="classes")
+def _log_softmax(x: Array, where: Array | None, scale: Array | None, classes: Classes) -> Array:
+    return in_float32(partial(_log_probabilities, classes), x, where, scale)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _probabilities(
-    axes: tuple[int, ...], x: Array, where: Array | None, scale: Array | None
-) -> Array:
-    _, exponentials = _shifted(axes, x, where, scale)
-    y = exponentials / accurate_sum(exponentials, axes)
+def _probabilities(classes: Classes, x: Array, where: Array | None, scale: Array | None) -> Array:
+    _, exponentials = _shifted(classes, x, where, scale)
+    y = exponentials / classes.accurate_sum(exponentials)[0]
     return y if where is None else jnp.where(where, y, 0)
 
 
 @_probabilities.defjvp
-def _probabilities_jvp(axes: tuple[int, ...], primals: Any, tangents: Any) -> tuple[Array, Array]:
-    y = _probabilities(axes, *primals)
+def _probabilities_jvp(classes: Classes, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    y = _probabilities(classes, *primals)
     t = _scaled_tangent(primals, tangents)
-    return y, product(y, t, kind="softmax", axes=axes)
+    return y, product(y, t, kind="softmax", classes=classes)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _log_probabilities(
-    axes: tuple[int, ...], x: Array, where: Array | None, scale: Array | None
+    classes: Classes, x: Array, where: Array | None, scale: Array | None
 ) -> Array:
-    shifted, exponentials = _shifted(axes, x, where, scale)
-    at_maximum = shifted == 0
-    ties = jnp.sum(at_maximum, axes, keepdims=True, dtype=jnp.int32)
-    below = accurate_sum(jnp.where(at_maximum, 0, exponentials), axes)
-    others = below + jnp.maximum(ties - 1, 0).astype(x.dtype)
-    return shifted - jnp.log1p(others)
+    shifted, exponentials = _shifted(classes, x, where, scale)
+    return shifted - jnp.log1p(_others(classes, shifted, exponentials))
 
 
 @_log_probabilities.defjvp
-def _log_probabilities_jvp(
-    axes: tuple[int, ...], primals: Any, tangents: Any
-) -> tuple[Array, Array]:
+def _log_probabilities_jvp(classes: Classes, primals: Any, tangents: Any) -> tuple[Array, Array]:
     where = primals[1]
-    y = _probabilities(axes, *primals)
+    y = _probabilities(classes, *primals)
     t = _scaled_tangent(primals, tangents)
-    tangent = product(y, t, kind="log", axes=axes)
+    tangent = product(y, t, kind="log", classes=classes)
     if where is not None:
         tangent = jnp.where(where, tangent, 0)
-    return _log_probabilities(axes, *primals), tangent
+    return _log_probabilities(classes, *primals), tangent
+
+
+def _others(classes: Classes, shifted: Array, exponentials: Array) -> Array:
+    """The sum of all exponentials but one of the greatest, which is 1."""
+    at_maximum = shifted == 0
+    below, ties = classes.accurate_sum(
+        jnp.where(at_maximum, 0, exponentials), at_maximum.astype(exponentials.dtype)
+    )
+    return below + jnp.maximum(ties - 1, 0)
 
 
 def _shifted(
-    axes: tuple[int, ...], x: Array, where: Array | None, scale: Array | None
+    classes: Classes, x: Array, where: Array | None, scale: Array | None
 ) -> tuple[Array, Array]:
     """Logits less their maximum, and their exponentials.
 
@@ -160,14 +157,13 @@ def _shifted(
     x = jnp.where(x != 0, x, 0)
     if where is not None:
         x = jnp.where(where, x, -jnp.inf)
-    maximum = jnp.max(x, axes, keepdims=True, initial=-jnp.inf)
-    if scale is not None:  # a negative scale makes the least logit the greatest
+    if scale is None:
+        (maximum,) = classes.greatest(x)
+    else:
         shrink = jnp.where(jnp.abs(scale) < 1, 0.5, 1.0).astype(x.dtype)  # lest x - max overflow
-        x, scale, maximum = x * shrink, scale / shrink, maximum * shrink
-        finite = jnp.where(jnp.isneginf(x), jnp.inf, x)
-        minimum = jnp.min(finite, axes, keepdims=True, initial=jnp.inf)
-        maximum = jnp.where(scale < 0, minimum, maximum)
-    maximum = jax.lax.stop_gradient(maximum)
+        x, scale = x * shrink, scale / shrink
+        sign = jnp.where(scale < 0, -1, 1).astype(x.dtype)  # the least logit may be the greatest
+        maximum = sign * classes.greatest(jnp.where(jnp.isneginf(x), x, sign * x))[0]
     difference = x - maximum
     error = _difference_error(x, maximum, difference)
     if scale is not None:
@@ -195,15 +191,10 @@ def _scaled_tangent(primals: Any, tangents: Any) -> Array:
     return t if where is None else jnp.where(where, t, 0)
 
 
-def _wide(x: Array) -> Array:
-    """Sixteen-bit floats are computed in float32."""
-    return x.astype(jnp.float32) if x.dtype.itemsize <= 2 else x
-
-
 def _arguments(
     function: str, x: ArrayLike, axis: Axis, where: ArrayLike | None, scale: ArrayLike
-) -> tuple[Array, tuple[int, ...], Array | None, Array | None]:
-    """The arguments, checked: class axes counted from the front, a scale of 1 as None."""
+) -> tuple[Array, Array | None, Array | None, Classes]:
+    """The arguments, checked: a scale of 1 as None, and where the classes lie."""
     x = jnp.asarray(x)
     if jnp.issubdtype(x.dtype, jnp.integer):
         x = x.astype(jax.eval_shape(jnp.exp, x).dtype)
@@ -215,10 +206,11 @@ def _arguments(
             "multiply the logits, or use jax.vmap"
         )
     is_one = isinstance(scale, int | float) and scale == 1
-    factor = None if is_one else jnp.asarray(scale, _wide(x).dtype)
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    factor = None if is_one else jnp.asarray(scale, wide)
     mask = None if where is None else jnp.asarray(where)
     if mask is not None:
         if mask.dtype != bool:
             raise ArgumentError(f"{function}: where must be boolean, not {mask.dtype.name}")
         x = jnp.broadcast_to(x, jnp.broadcast_shapes(x.shape, mask.shape))
-    return x, _class_axes(function, x, axis), mask, factor
+    return x, mask, factor, class_axes(function, x, axis)

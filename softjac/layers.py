@@ -18,7 +18,9 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import xlogy
 
-from softjac._derivatives import product, softmax_vjp
+from softjac._classes import Classes
+from softjac._derivatives import softmax_vjp
+from softjac._product import product
 from softjac._softmax import log_softmax as _log_softmax
 from softjac._softmax import softmax as _softmax
 from softjac._types import Array
@@ -180,7 +182,7 @@ softmax = Activation("softmax", _softmax, lambda x, dy: softmax_vjp(_softmax(x),
 
 def _log_softmax_pull_back(x: Array, dy: Array) -> Array:
     """dy - p Σ dy, with p from the logits: rounded log-probabilities would give less of it."""
-    return product(_softmax(x), dy, kind="log_transposed", axes=(x.ndim - 1,))
+    return product(_softmax(x), dy, kind="log_transposed", classes=Classes((x.ndim - 1,)))
 
 
 log_softmax = Activation("log_softmax", _log_softmax, _log_softmax_pull_back)
