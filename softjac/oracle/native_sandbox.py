@@ -169,7 +169,7 @@ class NativeSandbox:
             child.send((command, self._batch.size, self._batch.offsets, count, rounds))
             _, failed, footprint = child.wait(self._timeout, self._batch.ticks, notice)
         except TimeoutError:
-            child.end()
+            child.end(seconds=0)
             return _Answer(Outcome("hang", message=f"no end within {self._timeout:g} s"))
         except (ChildLostError, ValueError, TypeError):
             return _Answer(self._batch.stray() or death(child))

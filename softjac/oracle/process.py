@@ -39,6 +39,7 @@ __all__ = [
 _LENGTH = struct.Struct("=Q")
 _TICK = 0.05
 _END_SECONDS = 5.0
+_IDLE_SECONDS = 1.0  # longer than a process waits for a processor
 _FATAL = frozenset(("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"))
 
 
@@ -114,8 +115,8 @@ def shared_file() -> int:
 class Patience:
     """How long to wait for something: a time limit that a busy machine does not shorten.
 
-    It is over after `timeout` seconds in which most of the time was used or none was asked for; who
-    waits for a processor gets up to five times as long.
+    It is over after `timeout` seconds of which most were used, or the last of which were slept
+    through; who waits for a processor gets up to five times as long.
     """
 
     def __init__(self, timeout: float, work_done: Callable[[], float]) -> None:
@@ -139,7 +140,7 @@ class Patience:
         used = work - self._begin
         return (
             not used < 0.7 * self._timeout
-            or self._idle > min(1.0, self._timeout / 2)
+            or self._idle > _IDLE_SECONDS
             or waited > 5 * self._timeout
         )
 
@@ -228,17 +229,17 @@ class ChildProcess:
         """Whether the process runs and waits for a message."""
         return self._process.poll() is None and not self._channel.is_readable(0)
 
-    def end(self) -> int | None:
+    def end(self, *, seconds: float = _END_SECONDS) -> int | None:
         """Ends the whole process group; the exit status the process had found by itself, if any.
 
-        As in `subprocess`: negative for a signal, None where it had to be killed.
+        As in `subprocess`: negative for a signal, None where it had to be killed. A process that
+        has closed its channel is about to end, and gets so many seconds to do so.
         """
         if self._ended:
             return self._status
         self._ended = True
         with contextlib.suppress(subprocess.TimeoutExpired):
-            # whoever closed the channel is about to end
-            self._process.wait(_END_SECONDS if self._channel.is_readable(0) else 0)
+            self._process.wait(seconds if self._channel.is_readable(0) else 0)
         self._status = self._process.poll()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)

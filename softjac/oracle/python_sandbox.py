@@ -98,7 +98,7 @@ class ChildSandbox:
                 if kind == "answer":
                     answers.append(answer)
         except TimeoutError:
-            self.close()
+            child.end(seconds=0)
             answers.append(Outcome("hang", message=f"no end within {self._timeout:g} s"))
         except (ChildLostError, ValueError, TypeError):
             answers.append(death(child))
