@@ -16,7 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 ENOUGH = 0.95  # of the failing rows
 FAILING, PASSING = 24, 24  # batches looked at
-EXTREME = ("huge", "largest", "far")
+EXTREME = ("huge", "largest", "far", "subnormal", "enormous")
 
 
 class Evidence:
@@ -32,6 +32,8 @@ class Evidence:
         self.failed = batch.failed()
         self.passed = batch.ok & ~self.failed
         specs = batch.task.specs()
+        # what is subnormal, or nearly, is flushed or rounded as the candidate likes
+        self.faint = np.abs(batch.exact) < 1e4 * trial.precision.tiny
         self.plain = np.array([not {s.logits, s.vector} & set(EXTREME) for s in specs])
         self.precision = trial.precision
 
@@ -86,7 +88,7 @@ def _share(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
             predicted = np.ma.asarray(mistake.predict(item.sample)).reshape(item.got.shape)
             unsure = np.ma.getmaskarray(predicted)
             values = predicted.filled(0.0)
-            sound = unsure | (values == item.exact)
+            sound = unsure | (values == item.exact) | item.faint
             off = np.where(sound, 0.0, np.abs(values - item.exact) / item.own).max(axis=1)
             alike = (_alike(item, values) | unsure).all(axis=1)
         if (~(off <= 4.0) & item.passed & item.plain).any():

@@ -148,7 +148,8 @@ def test_roles_and_order_are_the_prototype_s(tmp_path: Path) -> None:
 def test_c_plus_plus(suffix: str, tmp_path: Path) -> None:
     """C++ sources are compiled as such; a mangled name is explained."""
     file = tmp_path / f"kernel{suffix}"
-    file.write_text('#include <cstddef>\nusing std::size_t;\nextern "C" ' + SOURCE.split("\n", 2)[2])
+    body = SOURCE.split("\n", 2)[2]
+    file.write_text('#include <cstddef>\nusing std::size_t;\nextern "C" ' + body)
     assert output(load(f"{file}:f", op="softmax_vjp", prototype=PROTOTYPE)) == [31, 42]
     file.write_text("#include <cstddef>\nusing std::size_t;\n" + SOURCE.split("\n", 2)[2])
     assert 'declare the function extern "C"' in error(f"{file}:f", prototype=PROTOTYPE)
