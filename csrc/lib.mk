@@ -27,3 +27,39 @@ $(SOFTJAC_LIBRARY): $(SOFTJAC_OBJECTS)
 
 softjac/native/_abi.py: csrc/softjac.h csrc/build_abi.py
 	"$(SOFTJAC_PYTHON)" csrc/build_abi.py csrc/softjac.h $@
+
+# --- the library under the sanitizers and valgrind, on every ISA that the machine has --------------
+
+EXERCISED := api dispatch compose threads kernels_portable \
+    $(if $(filter x86_64%,$(SOFTJAC_TARGET)),kernels_avx2 kernels_avx512)
+ISAS ?= portable avx2 avx512
+SANITIZERS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+SANITIZED := build/sanitize
+PLAIN := build/memcheck
+
+$(SANITIZED)/%.o $(PLAIN)/%.o: SOFTJAC_ISA_FLAGS :=
+$(SANITIZED)/kernels_avx2.o $(PLAIN)/kernels_avx2.o: SOFTJAC_ISA_FLAGS := -mavx2 -mfma -mf16c
+$(SANITIZED)/kernels_avx512.o $(PLAIN)/kernels_avx512.o: SOFTJAC_ISA_FLAGS := -mavx512f -mavx512vl \
+    -mavx512dq -mavx512bw -mfma -mf16c
+
+$(SANITIZED)/%.o: csrc/%.c $(wildcard csrc/*.h) csrc/lib.mk
+	@mkdir -p $(@D)
+	$(CC) $(SOFTJAC_CFLAGS) $(SANITIZERS) $(SOFTJAC_ISA_FLAGS) -c $< -o $@
+$(PLAIN)/%.o: csrc/%.c $(wildcard csrc/*.h) csrc/lib.mk
+	@mkdir -p $(@D)
+	$(CC) $(SOFTJAC_CFLAGS) -g $(SOFTJAC_ISA_FLAGS) -c $< -o $@
+$(SANITIZED)/exercise: $(EXERCISED:%=$(SANITIZED)/%.o) $(SANITIZED)/exercise.o
+	$(CC) $(SANITIZERS) $^ -lm -pthread -o $@
+$(PLAIN)/exercise: $(EXERCISED:%=$(PLAIN)/%.o) $(PLAIN)/exercise.o
+	$(CC) $^ -lm -pthread -o $@
+
+.PHONY: sanitize
+sanitize: $(SANITIZED)/exercise ## the C library under AddressSanitizer and UBSan, on every ISA
+	@for isa in $(ISAS); do SOFTJAC_FORCE_ISA=$$isa $(SANITIZED)/exercise || \
+	  { [ $$? -eq 1 ] && echo "$$isa: not on this processor"; } || exit 1; done
+
+# valgrind knows AVX2 but not AVX-512, and hides what it does not know from CPUID.
+.PHONY: memcheck
+memcheck: $(PLAIN)/exercise ## the C library under valgrind, plain C and AVX2
+	@for isa in portable avx2; do SOFTJAC_FORCE_ISA=$$isa valgrind --quiet --error-exitcode=3 \
+	  --leak-check=full --errors-for-leak-kinds=definite $(PLAIN)/exercise || exit 1; done
