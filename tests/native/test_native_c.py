@@ -1,9 +1,10 @@
-"""The C library as C programs see it: header, statuses, environment, and the sanitizers' program."""
+"""The C library as C programs see it: the header, the statuses, the environment."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -78,13 +79,9 @@ def test_header_stands_alone(language: str, tmp_path: Path) -> None:
 def test_no_vector_type_is_public() -> None:
     """The public functions take scalars and pointers to scalars only."""
     header = (SOURCE / "softjac.h").read_text()
-    assert "__m" not in header
-    assert (
-        header.count("softjac_status softjac_")
-        == 8
-        * len(["softmax", "log", "vjp", "jvp", "jac", "logits", "log vjp", "log jvp", "log jac"])
-        + 2 * 8
-    )
+    types = set(re.findall(r"[(,]\s*(?:const )?(\w+) \*?\w+(?=[,)])", header))
+    plain = {"float", "double", "uint16_t", "int64_t", "size_t", "ptrdiff_t", "int", "void"}
+    assert types == plain | {"softjac_status"}
 
 
 def test_floating_point_environment_is_left_as_found() -> None:
