@@ -41,8 +41,9 @@ LAMBDA = 6.0
 # exp and log of an honest library are within 4 units in the last place, 8 u, at small arguments.
 ELEMENTARY = 8.0
 
-# exp(-NOTHING) is 0 in every dtype: what is further below the maximum has nothing left to round.
-NOTHING = 1e4
+# What is further below the maximum than this, in any dtype, has nothing left to round; the limit
+# keeps float64 sums of such numbers finite.
+NOTHING = 1e30
 
 
 @dataclass(slots=True)
@@ -122,11 +123,16 @@ def forward_error(sample: Sample) -> Forward:
     division = 4.0 + (ELEMENTARY + 2.0) * sample.log_sum[:, 0]
     depth = sample.n - 1
     return Forward(
-        element=u * np.maximum(direct, logarithm),
-        total=u * (terms + depth),
-        window=u * (terms + division + depth),
-        likely=u * (terms + division + LAMBDA * np.sqrt(depth)),
+        element=_compounded(u * np.maximum(direct, logarithm)),
+        total=_compounded(u * (terms + depth)),
+        window=_compounded(u * (terms + division + depth)),
+        likely=_compounded(u * (terms + division + LAMBDA * np.sqrt(depth))),
     )
+
+
+def _compounded(error: Array) -> Array:
+    """exp(error) - 1: an error in an exponent, which need not be small for scaled logits."""
+    return np.expm1(np.minimum(error, 700.0))
 
 
 def mean_window(sample: Sample) -> tuple[Array, Array]:

@@ -150,7 +150,11 @@ LOGITS: dict[str, Callable[[_Noise], Array]] = {
     "equal-2e4": _equal(-2e4),
     "equal-1e6": _equal(-1e6),
     "largest": lambda z: z.reach * np.where(z.here, 1.0, np.sign(z.uniform(0) - 0.5)),
-    "enormous": lambda z: np.minimum(2.0**33, z.reach / 2.0) * (1.0 + 1e-5 * z.uniform(0)),
+    "enormous": lambda z: (
+        np.minimum(2.0**33, z.reach / 4.0)
+        * (1.0 + z.uniform(0)[:, :1])
+        * np.where(z.here | (z.uniform(3) < 0.3), 1.0, 1.0 - 2.0**-6)
+    ),
     "dyadic": lambda z: np.where(_first_power(z), -np.inf, 0.0),
     "masked-start": _masked(lambda z: np.arange(z.n)[None, :] < z.at[:, None] + 1),
     "masked-end": _masked(lambda z: np.arange(z.n)[None, :] >= z.at[:, None]),
