@@ -61,5 +61,5 @@ sanitize: $(SANITIZED)/exercise ## the C library under AddressSanitizer and UBSa
 # valgrind knows AVX2 but not AVX-512, and hides what it does not know from CPUID.
 .PHONY: memcheck
 memcheck: $(PLAIN)/exercise ## the C library under valgrind, plain C and AVX2
-	@for isa in portable avx2; do SOFTJAC_FORCE_ISA=$$isa valgrind --quiet --error-exitcode=3 \
-	  --leak-check=full --errors-for-leak-kinds=definite $(PLAIN)/exercise || exit 1; done
+	@for isa in portable avx2; do SOFTJAC_FORCE_ISA=$$isa valgrind --quiet --error-exitcode=3 --leak-check=full \
+	  --errors-for-leak-kinds=definite --show-leak-kinds=definite $(PLAIN)/exercise || exit 1; done

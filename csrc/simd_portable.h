@@ -7,6 +7,9 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define f32_width 4
 #define f64_width 2
@@ -15,30 +18,49 @@ typedef float f32_vec __attribute__((vector_size(16)));
 typedef int32_t f32_bits __attribute__((vector_size(16)));
 typedef double f64_vec __attribute__((vector_size(16)));
 typedef int64_t f64_bits __attribute__((vector_size(16)));
-/* For the products of floats. */
-typedef double f32_double __attribute__((vector_size(32)));
-typedef int64_t f32_double_bits __attribute__((vector_size(32)));
 
 static inline double scalar_fma(double a, double b, double c) { return fma(a, b, c); }
 
 /* a * b + c rounded once. The product is exact in double; rounding the sum to odd there keeps the
    second rounding right (Boldo and Melquiond, IEEE Trans. Comput. 57(4), 2008). The C library's own
    fmaf is 30 to 200 times slower where the processor has none. */
+static inline f64_vec odd_fma(f64_vec a, f64_vec b, f64_vec c) {
+    f64_vec product = a * b, sum = product + c, part = sum - product;
+    f64_vec rest = (product - (sum - part)) + (c - part);
+    f64_bits bits = (f64_bits)sum;
+    /* One unit away from 0 where the rest has the sum's sign, else towards 0; even numbers only.
+       A sum is even where the last bit is 0. */
+    f64_bits opposite = (f64_bits)rest ^ bits;
+    f64_bits inexact = (f64_bits)(rest != 0);
+#ifdef __SSE2__
+    /* SSE2 has no 64-bit arithmetic shift: the sign of the upper half, in both. */
+    f64_bits towards = (f64_bits)_mm_shuffle_epi32(_mm_srai_epi32((__m128i)opposite, 31), 0xf5);
+#else
+    f64_bits towards = opposite >> 63;
+#endif
+    return (f64_vec)(bits + ((towards | 1) & inexact & ((bits & 1) - 1)));
+}
 static inline f32_vec f32_fma(f32_vec a, f32_vec b, f32_vec c) {
-#ifdef __FP_FAST_FMAF
+#if defined(__FP_FAST_FMAF)
     f32_vec result;
     for (int l = 0; l < f32_width; l++) result[l] = __builtin_fmaf(a[l], b[l], c[l]);
     return result;
+#elif defined(__SSE2__)
+    f64_vec low = odd_fma((f64_vec)_mm_cvtps_pd((__m128)a), (f64_vec)_mm_cvtps_pd((__m128)b),
+                          (f64_vec)_mm_cvtps_pd((__m128)c));
+#define UPPER(v) (f64_vec) _mm_cvtps_pd(_mm_movehl_ps((__m128)(v), (__m128)(v)))
+    f64_vec high = odd_fma(UPPER(a), UPPER(b), UPPER(c));
+#undef UPPER
+    return (f32_vec)_mm_movelh_ps(_mm_cvtpd_ps((__m128d)low), _mm_cvtpd_ps((__m128d)high));
 #else
-    f32_double addend = __builtin_convertvector(c, f32_double);
-    f32_double product =
-        __builtin_convertvector(a, f32_double) * __builtin_convertvector(b, f32_double);
-    f32_double sum = product + addend, part = sum - product;
-    f32_double rest = (product - (sum - part)) + (addend - part);
-    f32_double_bits bits = (f32_double_bits)sum;
-    /* One unit away from 0 where the rest has the sum's sign, else towards 0; even numbers only. */
-    f32_double_bits nudge = (((rest > 0) ^ (bits > 0)) | 1) & (rest != 0) & ((bits & 1) - 1);
-    return __builtin_convertvector((f32_double)(bits + nudge), f32_vec);
+    f32_vec result;
+    for (int l = 0; l < f32_width; l += 2) {
+        f64_vec sum = odd_fma((f64_vec){a[l], a[l + 1]}, (f64_vec){b[l], b[l + 1]},
+                              (f64_vec){c[l], c[l + 1]});
+        result[l] = (float)sum[0];
+        result[l + 1] = (float)sum[1];
+    }
+    return result;
 #endif
 }
 static inline f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) {
