@@ -63,7 +63,7 @@ def text(record: dict[str, Any]) -> str:
         "",
         f"On {machine['cores']} cores of {machine['processor']} by `make bench`, in float32.",
         "Times over the machine's limit in the same run (1 is the limit): the better of a plain",
-        "and a streaming copy for softmax and log_softmax, of a + 3b for the products; for rows beyond",
+        "and a streaming copy for softmax and log_softmax, of a + 3b for products; for rows beyond",
         "the caches with one more reading of the inputs. In brackets: quartiles.",
         "",
         "![time over the limit against size](benchmarks.svg)",
