@@ -1,5 +1,6 @@
 /* Ops made of other ops' kernels, and 16-bit storage: a batch of rows that fits the second-level
-   cache goes through scratch memory in full precision. The result has the bits of the composition. */
+   cache goes through scratch memory in full precision. The result has the bits of the composition.
+ */
 #include <stdlib.h>
 
 #include "kernels.h"
@@ -119,7 +120,8 @@ softjac_status softjac_compose(const softjac_table *kernels, softjac_op op, soft
     size_t batch = square || n >= BATCH ? 1 : BATCH / n;
     if (!square && batch > end - begin) batch = end - begin;
     size_t scratch_size, wide = half ? 4 : item;
-    if (__builtin_mul_overflow((2 * batch + 1) * n + batch, wide, &scratch_size)) return SOFTJAC_NO_MEMORY;
+    if (__builtin_mul_overflow((2 * batch + 1) * n + batch, wide, &scratch_size))
+        return SOFTJAC_NO_MEMORY;
     void *scratch = malloc(scratch_size);
     if (!scratch) return SOFTJAC_NO_MEMORY;
     if (square) {

@@ -69,9 +69,7 @@ static void leave_environment(unsigned long before) {
 #endif
 }
 
-static size_t magnitude(ptrdiff_t stride) {
-    return stride < 0 ? -(size_t)stride : (size_t)stride;
-}
+static size_t magnitude(ptrdiff_t stride) { return stride < 0 ? -(size_t)stride : (size_t)stride; }
 
 typedef struct {
     const softjac_table *kernels;
@@ -161,15 +159,22 @@ const char *softjac_isa(void) {
 
 const char *softjac_message(softjac_status status) {
     switch (status) {
-        case SOFTJAC_OK: return "done";
-        case SOFTJAC_NULL_POINTER: return "an array pointer is NULL";
-        case SOFTJAC_BAD_STRIDE: return "rows of the output overlap: its stride is less than n";
-        case SOFTJAC_TOO_LARGE: return "rows * n exceeds the address space";
-        case SOFTJAC_UNSUPPORTED_ISA:
-            return "SOFTJAC_FORCE_ISA must be portable, avx2 or avx512, and the processor have it";
-        case SOFTJAC_NO_MEMORY: return "no memory for scratch";
-        case SOFTJAC_BAD_LABEL: return "a label is not one of 0 to n - 1";
-        case SOFTJAC_OVERLAP: return "the output overlaps an input without being the same array";
+    case SOFTJAC_OK:
+        return "done";
+    case SOFTJAC_NULL_POINTER:
+        return "an array pointer is NULL";
+    case SOFTJAC_BAD_STRIDE:
+        return "rows of the output overlap: its stride is less than n";
+    case SOFTJAC_TOO_LARGE:
+        return "rows * n exceeds the address space";
+    case SOFTJAC_UNSUPPORTED_ISA:
+        return "SOFTJAC_FORCE_ISA must be portable, avx2 or avx512, and the processor have it";
+    case SOFTJAC_NO_MEMORY:
+        return "no memory for scratch";
+    case SOFTJAC_BAD_LABEL:
+        return "a label is not one of 0 to n - 1";
+    case SOFTJAC_OVERLAP:
+        return "the output overlaps an input without being the same array";
     }
     return "unknown status";
 }

@@ -1,10 +1,10 @@
 /* exp on vectors, log1p and expm1 on scalars, from the vocabulary alone: same bits everywhere.
 
-   exp(d) = 2^e (1 + r + r^2 Q(r)), e = round(d log2(e)), r = d - e ln 2. Q is the minimax polynomial
-   (Remez, relative error of the whole) on |r| <= ln(2)/2: degree 4 with error 3.1e-9 for float,
-   degree 9 with error 3.7e-18 for double, made with mpmath at 60 digits and then rounded. ln 2 is
-   split so that e times its high part is exact (Cody and Waite, Software Manual for the Elementary
-   Functions, 1980).
+   exp(d) = 2^e (1 + r + r^2 Q(r)), e = round(d log2(e)), r = d - e ln 2. Q is the minimax
+   polynomial (Remez, relative error of the whole) on |r| <= ln(2)/2: degree 4 with error 3.1e-9 for
+   float, degree 9 with error 3.7e-18 for double, made with mpmath at 60 digits and then rounded. ln
+   2 is split so that e times its high part is exact (Cody and Waite, Software Manual for the
+   Elementary Functions, 1980).
 
    The result carries a factor 2^SHIFT, so that nothing in the sum is subnormal: the caller's last
    multiplication takes it off and is the only one that rounds. What rounds to zero is zeroed by

@@ -1,6 +1,6 @@
-/* Calls every function at small sizes on arrays that end where their memory ends, for the sanitizers
-   and valgrind (make sanitize, make memcheck). Prints a number made of all results, so that runs on
-   several ISAs can be compared. */
+/* Calls every function at small sizes on arrays that end where their memory ends, for the
+   sanitizers and valgrind (make sanitize, make memcheck). Prints a number made of all results, so
+   that runs on several ISAs can be compared. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,10 +35,12 @@ static double number(size_t i) {
         type *y = malloc(size * sizeof *y), *out = malloc(size * sizeof *out);                     \
         type *square = malloc(size * n * sizeof *square), *loss = malloc(rows * sizeof *loss);     \
         int64_t *labels = malloc(rows * sizeof *labels);                                           \
-        for (size_t i = 0; i < size; i++) x[i] = convert(number(i)), t[i] = convert(number(i + 5)); \
+        for (size_t i = 0; i < size; i++)                                                          \
+            x[i] = convert(number(i)), t[i] = convert(number(i + 5));                              \
         for (size_t r = 0; r < rows; r++) labels[r] = (int64_t)(r % n);                            \
         for (int log = 0; log < 2; log++) {                                                        \
-            demand((log ? softjac_log_softmax_##suffix : softjac_softmax_##suffix)(x, y, rows, n)); \
+            demand(                                                                                \
+                (log ? softjac_log_softmax_##suffix : softjac_softmax_##suffix)(x, y, rows, n));   \
             mix(y, size * sizeof *y);                                                              \
             demand((log ? softjac_log_softmax_vjp_##suffix                                         \
                         : softjac_softmax_vjp_##suffix)(y, t, out, rows, n));                      \
@@ -49,7 +51,7 @@ static double number(size_t i) {
             if (n > 70) continue;                                                                  \
             demand((log ? softjac_log_softmax_jacobian_##suffix                                    \
                         : softjac_softmax_jacobian_##suffix)(y, square, rows, n));                 \
-            mix(square, size * n * sizeof *square);                                                \
+            mix(square, size *n * sizeof *square);                                                 \
         }                                                                                          \
         demand(softjac_softmax_vjp_from_logits_##suffix(x, t, out, rows, n));                      \
         mix(out, size * sizeof *out);                                                              \

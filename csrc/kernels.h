@@ -11,9 +11,9 @@
 
 /* One call. Inputs and the output are addressed by row strides in elements. */
 typedef struct {
-    const void *first;  /* x or y */
-    const void *second; /* dy, x_dot, target or labels; NULL for one-input ops */
-    void *out;          /* for the cross-entropies dx, which may be NULL */
+    const void *first;                     /* x or y */
+    const void *second;                    /* dy, x_dot, target or labels; NULL for one-input ops */
+    void *out;                             /* for the cross-entropies dx, which may be NULL */
     ptrdiff_t ld_first, ld_second, ld_out; /* for labels ld_second is their size, 4 or 8 bytes */
     size_t rows, n;
     double scale;
@@ -31,7 +31,7 @@ typedef enum {
     SOFTJAC_LOG_JACOBIAN,
     SOFTJAC_CROSS_ENTROPY,
     SOFTJAC_CROSS_ENTROPY_LABELS,
-    SOFTJAC_OPS,              /* what is above has a kernel of its own, what follows is composed */
+    SOFTJAC_OPS, /* what is above has a kernel of its own, what follows is composed */
     SOFTJAC_PRODUCT_FROM_LOGITS = SOFTJAC_OPS
 } softjac_op;
 

@@ -18,7 +18,8 @@
 #define QUARTER (VECTORS / 4)
 #define CHUNK (16 * LANES)
 #define BLOCK (8 * CHUNK)
-/* Where UNROLL says so, loops of VECTORS iterations vanish, or accumulators would live in memory. */
+/* Where UNROLL says so, loops of VECTORS iterations vanish, or accumulators would live in memory.
+ */
 #define EACH_VECTOR UNROLL for (size_t k = 0; k < VECTORS; k++)
 #define EACH_QUARTER UNROLL for (size_t k = 0; k < QUARTER; k++)
 /* A row of more than 1 MB is out of the second-level cache before its second pass. */
@@ -39,12 +40,12 @@ typedef struct {
     const REAL *first, *second;
     REAL *out;
     const REAL *kept; /* exponentials of a pass before, to be scaled into out */
-    REAL scale;  /* of the Jacobian */
-    REAL shift;   /* the maximum of the logits, or the centre of the cotangent */
-    REAL result; /* what the sum came to: 1 / sum, log(sum), or sum of y (dy - centre) */
+    REAL scale;       /* of the Jacobian */
+    REAL shift;       /* the maximum of the logits, or the centre of the cotangent */
+    REAL result;      /* what the sum came to: 1 / sum, log(sum), or sum of y (dy - centre) */
 } V(row);
 
-typedef void V(step)(const V(row) *row, size_t at, size_t count, V(lanes) *lanes);
+typedef void V(step)(const V(row) * row, size_t at, size_t count, V(lanes) * lanes);
 
 /* Vector k of a step in which `count` elements are left; the lanes beyond get `fill`. */
 static ALWAYS_INLINE V(vec) V(load_part)(const REAL *p, size_t k, size_t count, REAL fill) {
@@ -68,18 +69,18 @@ static ALWAYS_INLINE void V(stream_part)(REAL *p, V(vec) a, size_t k, size_t cou
         V(store_part)(p, a, k, count);
 }
 
-static ALWAYS_INLINE void V(zero)(V(lanes) *lanes) {
+static ALWAYS_INLINE void V(zero)(V(lanes) * lanes) {
     EACH_VECTOR lanes->sum[k] = V(set)(0);
     for (size_t k = 0; k < QUARTER; k++) lanes->size[k] = V(set)(0);
 }
 
-static ALWAYS_INLINE void V(accumulate)(V(lanes) *into, const V(lanes) *lanes) {
+static ALWAYS_INLINE void V(accumulate)(V(lanes) * into, const V(lanes) * lanes) {
     EACH_VECTOR into->sum[k] = V(add)(into->sum[k], lanes->sum[k]);
     for (size_t k = 0; k < QUARTER; k++) into->size[k] = V(add)(into->size[k], lanes->size[k]);
 }
 
 /* The tree for a quarter of the lanes. Adding 0 gives a sum of zeros the sign it has there. */
-static ALWAYS_INLINE REAL V(sum_quarter)(const V(vec) *a) {
+static ALWAYS_INLINE REAL V(sum_quarter)(const V(vec) * a) {
     V(vec) sum[QUARTER];
     EACH_QUARTER sum[k] = a[k];
     for (size_t half = QUARTER / 2; half; half /= 2)
@@ -88,7 +89,7 @@ static ALWAYS_INLINE REAL V(sum_quarter)(const V(vec) *a) {
 }
 
 /* The tree: what one block's lanes come to. */
-static ALWAYS_INLINE void V(fold)(V(lanes) *lanes, REAL *sum, REAL *size) {
+static ALWAYS_INLINE void V(fold)(V(lanes) * lanes, REAL *sum, REAL *size) {
     for (size_t half = VECTORS / 2; half; half /= 2)
         for (size_t k = 0; k < half; k++)
             lanes->sum[k] = V(add)(lanes->sum[k], lanes->sum[k + half]);
@@ -101,9 +102,9 @@ static ALWAYS_INLINE void V(fold)(V(lanes) *lanes, REAL *sum, REAL *size) {
 
 /* Runs `step` over a row and adds up what it gives. Beside it, step by step, runs `other_step` over
    `other`, `lead` elements ahead: what one row writes and the next one reads overlap in time. */
-static ALWAYS_INLINE V(sums) V(reduce_beside)(const V(row) *row, size_t n, V(step) *step,
-                                              const V(row) *other, size_t lead,
-                                              V(step) *other_step) {
+static ALWAYS_INLINE V(sums)
+    V(reduce_beside)(const V(row) * row, size_t n, V(step) * step, const V(row) * other,
+                     size_t lead, V(step) * other_step) {
     V(sums) sums = {0, 0};
     double rest = 0;
     size_t done = lead;
@@ -143,18 +144,18 @@ static ALWAYS_INLINE V(sums) V(reduce_beside)(const V(row) *row, size_t n, V(ste
     return sums;
 }
 
-static ALWAYS_INLINE V(sums) V(reduce)(const V(row) *row, size_t n, V(step) *step) {
+static ALWAYS_INLINE V(sums) V(reduce)(const V(row) * row, size_t n, V(step) * step) {
     return V(reduce_beside)(row, n, step, NULL, 0, NULL);
 }
 
 /* A step's sum over a row, as a function of its own: there are many callers. */
 #define REDUCTION(name)                                                                            \
-    static NOINLINE V(sums) V(name##_over)(const V(row) *row, size_t n) {                          \
+    static NOINLINE V(sums) V(name##_over)(const V(row) * row, size_t n) {                         \
         return V(reduce)(row, n, V(name##_step));                                                  \
     }
 
 /* Runs `step` over a row for what it writes, from element `start`. */
-static ALWAYS_INLINE void V(each)(const V(row) *row, size_t start, size_t n, V(step) *step) {
+static ALWAYS_INLINE void V(each)(const V(row) * row, size_t start, size_t n, V(step) * step) {
     size_t i = start;
     for (; i + LANES <= n; i += LANES) step(row, i, LANES, NULL);
     if (i < n) step(row, i, n - i, NULL);
@@ -173,8 +174,8 @@ static void V(scale_row)(const REAL *a, REAL *out, size_t n, REAL c) {
 
 /* The largest of a row, with another row's step beside it; NaN may or may not be it, and shows in
    the sum instead. */
-static ALWAYS_INLINE REAL V(row_max_beside)(const REAL *x, size_t n, const V(row) *other,
-                                            size_t lead, V(step) *other_step) {
+static ALWAYS_INLINE REAL V(row_max_beside)(const REAL *x, size_t n, const V(row) * other,
+                                            size_t lead, V(step) * other_step) {
     V(vec) top[VECTORS];
     size_t i = 0, done = lead;
     EACH_VECTOR top[k] = V(set)(-INFINITY);
@@ -185,8 +186,7 @@ static ALWAYS_INLINE REAL V(row_max_beside)(const REAL *x, size_t n, const V(row
         }
         EACH_VECTOR top[k] = V(max)(V(load)(x + i + k * WIDTH), top[k]);
     }
-    if (i < n)
-        EACH_VECTOR top[k] = V(max)(V(load_part)(x + i, k, n - i, -INFINITY), top[k]);
+    if (i < n) EACH_VECTOR top[k] = V(max)(V(load_part)(x + i, k, n - i, -INFINITY), top[k]);
     if (other_step && done < n) other_step(other, done, n - done, NULL);
     for (size_t half = VECTORS / 2; half; half /= 2)
         for (size_t k = 0; k < half; k++) top[k] = V(max)(top[k], top[k + half]);
@@ -204,17 +204,18 @@ static void V(fill_nan)(REAL *out, size_t n) {
 
 /* A step that writes what `value` gives to out, the same past the caches, and over a whole row. */
 #define WRITING(value)                                                                             \
-    static ALWAYS_INLINE void V(value##_step)(const V(row) *row, size_t at, size_t count,          \
-                                              V(lanes) *unused) {                                  \
+    static ALWAYS_INLINE void V(value##_step)(const V(row) * row, size_t at, size_t count,         \
+                                              V(lanes) * unused) {                                 \
         (void)unused;                                                                              \
         EACH_VECTOR V(store_part)(row->out + at, V(value)(row, at, k, count), k, count);           \
     }                                                                                              \
-    static ALWAYS_INLINE void V(value##_stream_step)(const V(row) *row, size_t at, size_t count,   \
-                                                     V(lanes) *unused) {                           \
+    static ALWAYS_INLINE void V(value##_stream_step)(const V(row) * row, size_t at, size_t count,  \
+                                                     V(lanes) * unused) {                          \
         (void)unused;                                                                              \
         EACH_VECTOR V(stream_part)(row->out + at, V(value)(row, at, k, count), k, count);          \
     }                                                                                              \
-    static NOINLINE __attribute__((unused)) void V(write_##value)(const V(row) *row, size_t n, bool stream) {              \
+    static NOINLINE __attribute__((unused)) void V(write_##value)(const V(row) * row, size_t n,    \
+                                                                  bool stream) {                   \
         size_t lead = stream ? V(lead)(row->out, n) : 0;                                           \
         if (lead) V(value##_step)(row, 0, lead, NULL);                                             \
         if (stream)                                                                                \

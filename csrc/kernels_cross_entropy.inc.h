@@ -2,8 +2,8 @@
    derivative c (y_i sum_j t_j - t_i), in one go. With integer labels t is 1 at the label. */
 
 /* The sum of t_i (log(sum) - d_i); a target of 0 counts nothing, also where the logit is -inf. */
-static ALWAYS_INLINE void V(loss_step)(const V(row) *row, size_t at, size_t count,
-                                       V(lanes) *lanes) {
+static ALWAYS_INLINE void V(loss_step)(const V(row) * row, size_t at, size_t count,
+                                       V(lanes) * lanes) {
     EACH_VECTOR {
         V(vec) target = V(load_part)(row->second + at, k, count, 0);
         V(vec) surprise = V(sub)(V(set)(row->result), V(distance)(row, at, k, count));
@@ -14,8 +14,8 @@ static ALWAYS_INLINE void V(loss_step)(const V(row) *row, size_t at, size_t coun
 REDUCTION(loss)
 
 /* out = y_i sum t - t_i, with sum t over the sum of exponentials in `result`. */
-static ALWAYS_INLINE void V(entropy_step)(const V(row) *row, size_t at, size_t count,
-                                          V(lanes) *unused) {
+static ALWAYS_INLINE void V(entropy_step)(const V(row) * row, size_t at, size_t count,
+                                          V(lanes) * unused) {
     (void)unused;
     EACH_VECTOR {
         V(vec) target = V(load_part)(row->second + at, k, count, 0);
@@ -25,7 +25,7 @@ static ALWAYS_INLINE void V(entropy_step)(const V(row) *row, size_t at, size_t c
     }
 }
 
-static void V(cross_entropy_row)(V(row) *row, REAL *loss, size_t n) {
+static void V(cross_entropy_row)(V(row) * row, REAL *loss, size_t n) {
     row->shift = V(row_max)(row->first, n);
     double sum = V(exp_sum_over)(row, n).sum;
     V(normaliser) norm = V(normalise)(row, n, sum);
@@ -68,12 +68,11 @@ static void V(cross_entropy)(const softjac_call *call, size_t begin, size_t end)
         V(row) row = V(entropy_row)(call, r);
         row.second = ROW_POINTER(const REAL, call->second, call->ld_second, r);
         V(cross_entropy_row)(&row, loss ? loss + r : NULL, call->n);
-        if (row.out && call->scale != 1)
-            V(scale_row)(row.out, row.out, call->n, (REAL)call->scale);
+        if (row.out && call->scale != 1) V(scale_row)(row.out, row.out, call->n, (REAL)call->scale);
     }
 }
 
-static void V(labels_row)(V(row) *row, size_t label, REAL *loss, size_t n) {
+static void V(labels_row)(V(row) * row, size_t label, REAL *loss, size_t n) {
     row->shift = V(row_max)(row->first, n);
     REAL distance = row->first[label] - row->shift;
     double sum = V(exp_sum_over)(row, n).sum;
@@ -89,7 +88,7 @@ static void V(labels_row)(V(row) *row, size_t label, REAL *loss, size_t n) {
     V(write_normal)(row, n, false);
     REAL y = row->out[label];
     bool dominant = distance == 0 && norm.total < 1.5;
-    REAL dx = dominant ? (REAL)-(norm.rest / norm.total) : y - 1;
+    REAL dx = dominant ? (REAL) - (norm.rest / norm.total) : y - 1;
     row->out[label] = dx;
 }
 
@@ -98,7 +97,6 @@ static void V(cross_entropy_labels)(const softjac_call *call, size_t begin, size
     for (size_t r = begin; r < end; r++) {
         V(row) row = V(entropy_row)(call, r);
         V(labels_row)(&row, (size_t)softjac_label(call, r), loss ? loss + r : NULL, call->n);
-        if (row.out && call->scale != 1)
-            V(scale_row)(row.out, row.out, call->n, (REAL)call->scale);
+        if (row.out && call->scale != 1) V(scale_row)(row.out, row.out, call->n, (REAL)call->scale);
     }
 }

@@ -10,7 +10,7 @@
    would lie on elements that equal one floating-point number, the nearest to s, which c then is.
    So the third pass needs no test. */
 
-static ALWAYS_INLINE void V(add_products)(V(lanes) *lanes, V(vec) *product) {
+static ALWAYS_INLINE void V(add_products)(V(lanes) * lanes, V(vec) * product) {
     EACH_VECTOR lanes->sum[k] = V(add)(lanes->sum[k], product[k]);
     for (size_t k = 0; k < QUARTER; k++) {
         V(vec) a = V(add)(V(abs)(product[k]), V(abs)(product[k + QUARTER]));
@@ -20,37 +20,37 @@ static ALWAYS_INLINE void V(add_products)(V(lanes) *lanes, V(vec) *product) {
 }
 
 /* dy - c; `plain` says that c = 0. */
-static ALWAYS_INLINE V(vec) V(centred)(const V(row) *row, size_t at, size_t k, size_t count,
-                                       bool plain) {
+static ALWAYS_INLINE V(vec)
+    V(centred)(const V(row) * row, size_t at, size_t k, size_t count, bool plain) {
     V(vec) t = V(load_part)(row->second + at, k, count, 0);
     return plain ? t : V(sub)(t, V(set)(row->shift));
 }
 
 /* The probabilities of a row of log-probabilities. */
-static ALWAYS_INLINE V(vec) V(probability)(const V(row) *row, size_t at, size_t k, size_t count) {
+static ALWAYS_INLINE V(vec) V(probability)(const V(row) * row, size_t at, size_t k, size_t count) {
     V(vec) t = V(exp_shifted)(V(load_part)(row->first + at, k, count, -INFINITY));
     return V(mul)(t, V(set)(1 / V(shift_factor)));
 }
 
-static ALWAYS_INLINE void V(dot)(const V(row) *row, size_t at, size_t count, V(lanes) *lanes,
+static ALWAYS_INLINE void V(dot)(const V(row) * row, size_t at, size_t count, V(lanes) * lanes,
                                  bool plain) {
     V(vec) product[VECTORS];
-    EACH_VECTOR product[k] = V(mul)(V(load_part)(row->first + at, k, count, 0),
-                                    V(centred)(row, at, k, count, plain));
+    EACH_VECTOR product[k] =
+        V(mul)(V(load_part)(row->first + at, k, count, 0), V(centred)(row, at, k, count, plain));
     V(add_products)(lanes, product);
 }
-static ALWAYS_INLINE void V(dot_step)(const V(row) *row, size_t at, size_t count,
-                                      V(lanes) *lanes) {
+static ALWAYS_INLINE void V(dot_step)(const V(row) * row, size_t at, size_t count,
+                                      V(lanes) * lanes) {
     V(dot)(row, at, count, lanes, true);
 }
 REDUCTION(dot)
-static ALWAYS_INLINE void V(centred_dot_step)(const V(row) *row, size_t at, size_t count,
-                                              V(lanes) *lanes) {
+static ALWAYS_INLINE void V(centred_dot_step)(const V(row) * row, size_t at, size_t count,
+                                              V(lanes) * lanes) {
     V(dot)(row, at, count, lanes, false);
 }
 REDUCTION(centred_dot)
-static ALWAYS_INLINE void V(log_dot_step)(const V(row) *row, size_t at, size_t count,
-                                          V(lanes) *lanes) {
+static ALWAYS_INLINE void V(log_dot_step)(const V(row) * row, size_t at, size_t count,
+                                          V(lanes) * lanes) {
     V(vec) product[VECTORS];
     EACH_VECTOR product[k] =
         V(mul)(V(probability)(row, at, k, count), V(centred)(row, at, k, count, false));
@@ -65,8 +65,8 @@ static V(row) V(row_of)(const softjac_call *call, size_t r) {
 }
 
 /* From the sums of the first pass, with c = 0, to a centre that keeps the tails, and its sum. */
-static void V(centre)(V(row) *row, size_t n, V(sums) sums,
-                      V(sums) (*over)(const V(row) *row, size_t n)) {
+static void V(centre)(V(row) * row, size_t n, V(sums) sums,
+                      V(sums) (*over)(const V(row) * row, size_t n)) {
     row->result = (REAL)sums.sum;
     for (int pass = 0; pass < 2 && fabs(sums.sum) > 0.5 * sums.size; pass++) {
         if (!isfinite(row->result)) return;
@@ -77,16 +77,16 @@ static void V(centre)(V(row) *row, size_t n, V(sums) sums,
 }
 
 /* y ((dy - c) - t), and (x_dot - c) - t for log-probabilities. */
-static ALWAYS_INLINE V(vec) V(free_of_mean)(const V(row) *row, size_t at, size_t k, size_t count) {
+static ALWAYS_INLINE V(vec) V(free_of_mean)(const V(row) * row, size_t at, size_t k, size_t count) {
     return V(sub)(V(centred)(row, at, k, count, false), V(set)(row->result));
 }
-static ALWAYS_INLINE V(vec) V(plain_product)(const V(row) *row, size_t at, size_t k,
-                                             size_t count) {
+static ALWAYS_INLINE V(vec)
+    V(plain_product)(const V(row) * row, size_t at, size_t k, size_t count) {
     V(vec) e = V(sub)(V(centred)(row, at, k, count, true), V(set)(row->result));
     return V(mul)(V(load_part)(row->first + at, k, count, 0), e);
 }
-static ALWAYS_INLINE V(vec) V(centred_product)(const V(row) *row, size_t at, size_t k,
-                                               size_t count) {
+static ALWAYS_INLINE V(vec)
+    V(centred_product)(const V(row) * row, size_t at, size_t k, size_t count) {
     return V(mul)(V(load_part)(row->first + at, k, count, 0), V(free_of_mean)(row, at, k, count));
 }
 WRITING(free_of_mean)
@@ -94,7 +94,7 @@ WRITING(plain_product)
 WRITING(centred_product)
 
 /* The same where a sum is infinite or NaN: element by element, with one NaN. */
-static void V(nonfinite)(const V(row) *row, size_t n, bool log) {
+static void V(nonfinite)(const V(row) * row, size_t n, bool log) {
     for (size_t i = 0; i < n; i++) {
         REAL e = (row->second[i] - row->shift) - row->result;
         REAL value = log ? e : row->first[i] * e;
@@ -122,8 +122,7 @@ static void V(small_products)(const softjac_call *call, size_t begin, size_t end
             t = V(sum_quarter)(product);
             if (pass == 2 || !(FABS(t) > (REAL)0.5 * V(sum_quarter)(size)) || !isfinite(t)) break;
             centre += t;
-            EACH_QUARTER e[k] =
-                V(sub)(V(load_part)(row.second, k, n, centre), V(set)(centre));
+            EACH_QUARTER e[k] = V(sub)(V(load_part)(row.second, k, n, centre), V(set)(centre));
         }
         if (!isfinite(t)) {
             row.shift = centre;
@@ -137,8 +136,8 @@ static void V(small_products)(const softjac_call *call, size_t begin, size_t end
 
 /* The first pass over a row, the row before it being written meanwhile. */
 #define DOT_BESIDE(value)                                                                          \
-    static NOINLINE V(sums) V(value##_beside)(const V(row) *next, size_t n, const V(row) *row,     \
-                                              bool stream) {                                       \
+    static NOINLINE V(sums)                                                                        \
+        V(value##_beside)(const V(row) * next, size_t n, const V(row) * row, bool stream) {        \
         if (!stream) return V(reduce_beside)(next, n, V(dot_step), row, 0, V(value##_step));       \
         size_t lead = V(lead)(row->out, n);                                                        \
         if (lead) V(value##_step)(row, 0, lead, NULL);                                             \
@@ -149,8 +148,7 @@ DOT_BESIDE(centred_product)
 #undef DOT_BESIDE
 
 /* Rows one after the other. */
-static void V(product_rows)(const softjac_call *call, size_t begin, size_t end,
-                                          bool stream) {
+static void V(product_rows)(const softjac_call *call, size_t begin, size_t end, bool stream) {
     size_t n = call->n;
     V(row) row = V(row_of)(call, begin);
     V(sums) sums = V(dot_over)(&row, n);
@@ -205,10 +203,9 @@ static void V(log_jvp)(const softjac_call *call, size_t begin, size_t end) {
 }
 
 /* The sum of the cotangent. */
-static ALWAYS_INLINE void V(sum_step)(const V(row) *row, size_t at, size_t count,
-                                      V(lanes) *lanes) {
-    EACH_VECTOR lanes->sum[k] =
-        V(add)(lanes->sum[k], V(load_part)(row->second + at, k, count, 0));
+static ALWAYS_INLINE void V(sum_step)(const V(row) * row, size_t at, size_t count,
+                                      V(lanes) * lanes) {
+    EACH_VECTOR lanes->sum[k] = V(add)(lanes->sum[k], V(load_part)(row->second + at, k, count, 0));
 }
 REDUCTION(sum)
 
@@ -227,7 +224,7 @@ static size_t V(position)(const REAL *a, size_t n, REAL value) {
 }
 
 /* dy - exp(y) sum(dy). */
-static ALWAYS_INLINE V(vec) V(log_pulled)(const V(row) *row, size_t at, size_t k, size_t count) {
+static ALWAYS_INLINE V(vec) V(log_pulled)(const V(row) * row, size_t at, size_t k, size_t count) {
     V(vec) y = V(probability)(row, at, k, count);
     V(vec) dy = V(load_part)(row->second + at, k, count, 0);
     return V(sub)(dy, V(mul)(y, V(set)(row->result)));
@@ -236,7 +233,7 @@ WRITING(log_pulled)
 
 /* Where one class k has half of the probability or more, 1 - y_k and the others' cotangents are
    formed without it: dx_k = (1 - y_k) dy_k - y_k sum_{j != k} dy_j. */
-static void V(log_vjp_row)(V(row) *row, size_t n, bool stream) {
+static void V(log_vjp_row)(V(row) * row, size_t n, bool stream) {
     const double half = -0.69314718055994530942;
     REAL top = V(row_max)(row->first, n);
     double total = V(sum_over)(row, n).sum;

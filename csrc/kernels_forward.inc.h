@@ -4,13 +4,13 @@
    next row's maximum is taken beside the writing of the result. Longer rows are read once for
    maximum and sum together, piece by piece, and once more for the result. */
 
-static ALWAYS_INLINE V(vec) V(distance)(const V(row) *row, size_t at, size_t k, size_t count) {
+static ALWAYS_INLINE V(vec) V(distance)(const V(row) * row, size_t at, size_t k, size_t count) {
     return V(sub)(V(load_part)(row->first + at, k, count, -INFINITY), V(set)(row->shift));
 }
 
 /* out = exp(x - m) 2^SHIFT, and its sum. */
-static ALWAYS_INLINE void V(exp_step)(const V(row) *row, size_t at, size_t count,
-                                      V(lanes) *lanes) {
+static ALWAYS_INLINE void V(exp_step)(const V(row) * row, size_t at, size_t count,
+                                      V(lanes) * lanes) {
     EACH_VECTOR {
         V(vec) t = V(exp_shifted)(V(distance)(row, at, k, count));
         V(store_part)(row->out + at, t, k, count);
@@ -20,8 +20,8 @@ static ALWAYS_INLINE void V(exp_step)(const V(row) *row, size_t at, size_t count
 REDUCTION(exp)
 
 /* The sum alone. */
-static ALWAYS_INLINE void V(exp_sum_step)(const V(row) *row, size_t at, size_t count,
-                                          V(lanes) *lanes) {
+static ALWAYS_INLINE void V(exp_sum_step)(const V(row) * row, size_t at, size_t count,
+                                          V(lanes) * lanes) {
     EACH_VECTOR {
         V(vec) t = V(exp_shifted)(V(distance)(row, at, k, count));
         lanes->sum[k] = V(add)(lanes->sum[k], t);
@@ -30,8 +30,8 @@ static ALWAYS_INLINE void V(exp_sum_step)(const V(row) *row, size_t at, size_t c
 REDUCTION(exp_sum)
 
 /* The sum without the largest element: what log1p needs where that one dominates. */
-static ALWAYS_INLINE void V(exp_rest_step)(const V(row) *row, size_t at, size_t count,
-                                           V(lanes) *lanes) {
+static ALWAYS_INLINE void V(exp_rest_step)(const V(row) * row, size_t at, size_t count,
+                                           V(lanes) * lanes) {
     EACH_VECTOR {
         V(vec) d = V(distance)(row, at, k, count);
         lanes->sum[k] = V(add)(lanes->sum[k], V(zero_at_zero)(V(exp_shifted)(d), d));
@@ -40,13 +40,13 @@ static ALWAYS_INLINE void V(exp_rest_step)(const V(row) *row, size_t at, size_t 
 REDUCTION(exp_rest)
 
 /* The results: kept / sum, exp(x - m) / sum, and (x - m) - log(sum); each also past the caches. */
-static ALWAYS_INLINE V(vec) V(scaled)(const V(row) *row, size_t at, size_t k, size_t count) {
+static ALWAYS_INLINE V(vec) V(scaled)(const V(row) * row, size_t at, size_t k, size_t count) {
     return V(mul)(V(load_part)(row->kept + at, k, count, 0), V(set)(row->result));
 }
-static ALWAYS_INLINE V(vec) V(normal)(const V(row) *row, size_t at, size_t k, size_t count) {
+static ALWAYS_INLINE V(vec) V(normal)(const V(row) * row, size_t at, size_t k, size_t count) {
     return V(mul)(V(exp_shifted)(V(distance)(row, at, k, count)), V(set)(row->result));
 }
-static ALWAYS_INLINE V(vec) V(log_normal)(const V(row) *row, size_t at, size_t k, size_t count) {
+static ALWAYS_INLINE V(vec) V(log_normal)(const V(row) * row, size_t at, size_t k, size_t count) {
     return V(sub)(V(distance)(row, at, k, count), V(set)(row->result));
 }
 WRITING(scaled)
@@ -55,7 +55,7 @@ WRITING(log_normal)
 
 /* The maximum of a row, the row before it being written meanwhile. */
 #define MAXIMUM_BESIDE(value)                                                                      \
-    static NOINLINE REAL V(value##_beside)(const REAL *x, size_t n, const V(row) *row,             \
+    static NOINLINE REAL V(value##_beside)(const REAL *x, size_t n, const V(row) * row,            \
                                            bool stream) {                                          \
         if (!stream) return V(row_max_beside)(x, n, row, 0, V(value##_step));                      \
         size_t lead = V(lead)(row->out, n);                                                        \
@@ -73,17 +73,14 @@ typedef struct {
 
 /* From the sum of the shifted exponentials. Where one class dominates, total - 1 has lost what the
    logarithm and 1 - y need: add up the others alone. */
-static V(normaliser) V(normalise)(const V(row) *row, size_t n, double sum) {
+static V(normaliser) V(normalise)(const V(row) * row, size_t n, double sum) {
     V(normaliser) found = {sum / V(shift_factor), 0};
     found.rest = found.total - 1.0;
-    if (found.total < 1.5)
-        found.rest = V(exp_rest_over)(row, n).sum / V(shift_factor);
+    if (found.total < 1.5) found.rest = V(exp_rest_over)(row, n).sum / V(shift_factor);
     return found;
 }
 
-static REAL V(log_of)(V(normaliser) found) {
-    return (REAL)log1p_scalar(found.rest, found.total);
-}
+static REAL V(log_of)(V(normaliser) found) { return (REAL)log1p_scalar(found.rest, found.total); }
 
 /* Rows of at most a quarter of the lanes: all in registers, with the same tree. */
 static ALWAYS_INLINE void V(small_rows)(const softjac_call *call, size_t begin, size_t end,
@@ -125,7 +122,7 @@ static ALWAYS_INLINE void V(small_rows)(const softjac_call *call, size_t begin, 
 
 /* Maximum and sum in one reading: pieces that fit the first-level cache, each relative to its own
    maximum, joined relative to the larger of two. Returns the sum; the maximum is left in shift. */
-static double V(sum_once)(V(row) *row, size_t n) {
+static double V(sum_once)(V(row) * row, size_t n) {
     const size_t piece = BLOCK / 2;
     double sum = 0;
     REAL top = -INFINITY;
@@ -161,8 +158,8 @@ static void V(long_row)(const REAL *x, REAL *y, size_t n, bool log, bool stream)
 }
 
 /* Rows one after the other; `next` has the maximum of the row to come. */
-static void V(forward_rows)(const softjac_call *call, size_t begin, size_t end,
-                                          bool log, bool stream, REAL *scratch) {
+static void V(forward_rows)(const softjac_call *call, size_t begin, size_t end, bool log,
+                            bool stream, REAL *scratch) {
     size_t n = call->n;
     REAL scale = (REAL)call->scale, next = 0;
     for (size_t r = begin; r < end; r++) {
@@ -199,8 +196,7 @@ static void V(forward_rows)(const softjac_call *call, size_t begin, size_t end,
     }
 }
 
-static void V(forward)(const softjac_call *call, size_t begin, size_t end,
-                                     bool log) {
+static void V(forward)(const softjac_call *call, size_t begin, size_t end, bool log) {
     if (call->n <= LANES / 4 && call->scale == 1) {
         V(small_rows)(call, begin, end, log);
         return;

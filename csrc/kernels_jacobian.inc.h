@@ -1,9 +1,9 @@
-/* The Jacobians in full: jac[i][j] = d out_i / d x_j. Line i of softmax's is -y_i y with y_i (1 - y_i)
-   on the diagonal; every line of log_softmax's is -y, with 1 - y_j on the diagonal. */
+/* The Jacobians in full: jac[i][j] = d out_i / d x_j. Line i of softmax's is -y_i y with y_i (1 -
+   y_i) on the diagonal; every line of log_softmax's is -y, with 1 - y_j on the diagonal. */
 
 /* out = result * first. */
-static ALWAYS_INLINE void V(outer_step)(const V(row) *row, size_t at, size_t count,
-                                        V(lanes) *unused) {
+static ALWAYS_INLINE void V(outer_step)(const V(row) * row, size_t at, size_t count,
+                                        V(lanes) * unused) {
     (void)unused;
     EACH_VECTOR {
         V(vec) y = V(load_part)(row->first + at, k, count, 0);
@@ -13,8 +13,8 @@ static ALWAYS_INLINE void V(outer_step)(const V(row) *row, size_t at, size_t cou
 }
 
 /* out = -exp(first). */
-static ALWAYS_INLINE void V(minus_exp_step)(const V(row) *row, size_t at, size_t count,
-                                            V(lanes) *unused) {
+static ALWAYS_INLINE void V(minus_exp_step)(const V(row) * row, size_t at, size_t count,
+                                            V(lanes) * unused) {
     (void)unused;
     EACH_VECTOR {
         V(vec) y = V(mul)(V(probability)(row, at, k, count), V(set)(-row->scale));

@@ -78,9 +78,7 @@ static inline f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) { return _mm256_f
 /* a > b ? a : b, so b where either is NaN. */
 static inline f32_vec f32_max(f32_vec a, f32_vec b) { return _mm256_max_ps(a, b); }
 static inline f64_vec f64_max(f64_vec a, f64_vec b) { return _mm256_max_pd(a, b); }
-static inline f32_vec f32_abs(f32_vec a) {
-    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
-}
+static inline f32_vec f32_abs(f32_vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 static inline f64_vec f64_abs(f64_vec a) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), a); }
 /* 2^k where k is the integer in the low mantissa bits of a, biased by the caller. */
 static inline f32_vec f32_power_of_two(f32_vec a) {

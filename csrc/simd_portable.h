@@ -1,5 +1,5 @@
-/* The vector vocabulary for any processor: 4 floats or 2 doubles as the compiler's own vectors (GCC,
-   Clang), the size that nearly every target has. Loops over them stay loops: emulated fused
+/* The vector vocabulary for any processor: 4 floats or 2 doubles as the compiler's own vectors
+   (GCC, Clang), the size that nearly every target has. Loops over them stay loops: emulated fused
    multiply-adds are too long to be copied. */
 #ifndef SOFTJAC_SIMD_PORTABLE_H
 #define SOFTJAC_SIMD_PORTABLE_H
@@ -96,7 +96,7 @@ static inline f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) {
         return (prefix##_vec)(((prefix##_bits)a & greater) | ((prefix##_bits)b & ~greater));       \
     }                                                                                              \
     static inline prefix##_vec prefix##_abs(prefix##_vec a) {                                      \
-        return (prefix##_vec)((prefix##_bits)a & (integer)((u##integer)-1 >> 1));                  \
+        return (prefix##_vec)((prefix##_bits)a & (integer)((u##integer) - 1 >> 1));                \
     }                                                                                              \
     /* 2^k where k is the integer in the low mantissa bits of a, biased by the caller. */          \
     static inline prefix##_vec prefix##_power_of_two(prefix##_vec a) {                             \

@@ -95,8 +95,8 @@ typedef struct {
     api_version version;
     const void *internal;
     void *(*create_error)(error_arguments *);
-    void *get_message, *destroy_error, *register_handler, *get_stream, *register_type,
-        *get_context, *set_state, *get_state, *allocate, *free;
+    void *get_message, *destroy_error, *register_handler, *get_stream, *register_type, *get_context,
+        *set_state, *get_state, *allocate, *free;
     void *(*schedule)(schedule_arguments *);
     void *(*count_threads)(threads_arguments *);
 } api;
@@ -144,11 +144,20 @@ static double scale_of(const attributes *found) {
 
 static bool type_of(const buffer *array, softjac_type *type) {
     switch (array->type) {
-        case TYPE_F32: *type = SOFTJAC_F32; return true;
-        case TYPE_F64: *type = SOFTJAC_F64; return true;
-        case TYPE_BF16: *type = SOFTJAC_BF16; return true;
-        case TYPE_F16: *type = SOFTJAC_F16; return true;
-        default: return false;
+    case TYPE_F32:
+        *type = SOFTJAC_F32;
+        return true;
+    case TYPE_F64:
+        *type = SOFTJAC_F64;
+        return true;
+    case TYPE_BF16:
+        *type = SOFTJAC_BF16;
+        return true;
+    case TYPE_F16:
+        *type = SOFTJAC_F16;
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -181,8 +190,8 @@ static void *handle(call_frame *frame, softjac_op op, int inputs) {
     bool fits = entropy && outputs == 1 ? result->rank == in[0]->rank - 1
                 : square                ? result->rank == in[0]->rank + 1
                                         : same_shape(in[0], result);
-    if (inputs == 2) fits = fits && (labels ? in[1]->rank == in[0]->rank - 1
-                                            : same_shape(in[0], in[1]));
+    if (inputs == 2)
+        fits = fits && (labels ? in[1]->rank == in[0]->rank - 1 : same_shape(in[0], in[1]));
     if (labels) fits = fits && (in[1]->type == TYPE_S32 || in[1]->type == TYPE_S64);
     if (!fits) return fail(frame, INVALID_ARGUMENT, "softjac: shapes or dtypes do not match");
     softjac_call call = {.first = in[0]->data, .second = inputs == 2 ? in[1]->data : NULL};
@@ -201,7 +210,7 @@ static void *handle(call_frame *frame, softjac_op op, int inputs) {
     return status == SOFTJAC_OK ? NULL : fail(frame, code, softjac_message(status));
 }
 
-#define HANDLER(name, op, inputs) \
+#define HANDLER(name, op, inputs)                                                                  \
     void *softjac_xla_##name(void *frame) { return handle(frame, op, inputs); }
 
 HANDLER(softmax, SOFTJAC_SOFTMAX, 1)

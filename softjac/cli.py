@@ -185,10 +185,12 @@ def verify(
     ldx, and scale.
     """
     from softjac.oracle import config
+    from softjac.oracle.reference import keep_compiled
     from softjac.oracle.reports.github import annotation
     from softjac.oracle.reports.live import Live
     from softjac.oracle.run import judge, worst_status, write_reports
 
+    keep_compiled()
     chosen = given(options)
     if every:
         extra = sorted(chosen.keys() - {"effort", "seed", "timeout", "nonfinite"})

@@ -48,6 +48,7 @@ def _of_one(trial: Trial, failure: Failure) -> str | None:
         "shape": "wrong-shape",
         "dtype": "wrong-dtype",
         "unadded": "accumulates",
+        "reused": "reused-output",
     }.get(kind)
 
 

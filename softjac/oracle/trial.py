@@ -228,6 +228,8 @@ class Trial:
             yield "shape", f"an array of shape {outcome.output.shape} came back"
         elif outcome.output.dtype != self.dtype:
             yield "dtype", f"{outcome.output.dtype} came back for {self.dtype} arguments"
+        if outcome.reused:
+            yield "reused", "the array returned before was overwritten"
         for role in outcome.changed:
             yield "changed", role
         for role, offset in outcome.outside:

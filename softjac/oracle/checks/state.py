@@ -38,6 +38,7 @@ def check(trial: Trial) -> CheckResult:
             both = first.ok & moved.ok
             if (bits(first.got) != bits(moved.got))[both].any():
                 told.append(f"other bits at another address (n = {n}): peels to alignment")
+    trial.failures += trial.harvest("state", "reused")
     return trial.result("state", calls=calls, reported=told[:1])
 
 
