@@ -53,10 +53,17 @@ class Classes:
         found = [jnp.max(t, self.axes, keepdims=True, initial=-jnp.inf) for t in terms]
         return self._together(lax.pmax, found)
 
+    def spread(self, reduced: Array) -> Array:
+        """Type what a reduction gave, the same everywhere, as what varies over the mesh."""
+        if self.mesh_axis is None:
+            return reduced
+        varying: Array = lax.pcast(reduced, self.mesh_axis, to="varying")
+        return varying
+
     def _together(self, collective: Any, parts: list[Array]) -> list[Array]:
         if self.mesh_axis is None:
             return parts
-        return list(collective(jnp.stack(parts), self.mesh_axis))
+        return list(collective(jnp.stack(jnp.broadcast_arrays(*parts)), self.mesh_axis))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -107,4 +114,5 @@ def _exact_sum(terms: Array, axis: int) -> Array:
     most = float(np.finfo(terms.dtype).max) / 2
     bound = jnp.minimum(4 * jnp.sum(jnp.abs(terms), axis, keepdims=True), most)
     high = (bound + terms) - bound
-    return jnp.sum(high, axis, keepdims=True) + jnp.sum(terms - high, axis, keepdims=True)
+    low = jnp.where(high == terms, 0, terms - high)  # an infinity leaves nothing
+    return jnp.sum(high, axis, keepdims=True) + jnp.sum(low, axis, keepdims=True)

@@ -92,7 +92,8 @@ def _jvp(primals: Any, tangents: Any, *, kind: Kind, classes: Classes) -> tuple[
         if kind == "softmax":
             parts.append(y_dot * bind(y, t, kind="log") - y * total)
         elif kind == "log":
-            parts.append(jnp.broadcast_to(-total, jnp.broadcast_shapes(y_dot.shape, t.shape)))
+            shape = jnp.broadcast_shapes(y_dot.shape, t.shape)
+            parts.append(jnp.broadcast_to(-classes.spread(total), shape))
         else:
             parts.append(-y_dot * total)
     return bind(y, t, kind=kind), sum(parts[1:], parts[0])
