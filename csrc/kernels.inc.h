@@ -110,8 +110,10 @@ static ALWAYS_INLINE V(sums)
     size_t done = lead;
     for (size_t block = 0; block < n; block += BLOCK) {
         size_t block_end = n - block < BLOCK ? n : block + BLOCK;
+        bool one_chunk = block_end - block <= CHUNK;
         V(lanes) outer;
-        V(zero)(&outer);
+        REAL term = 0, size = 0;
+        if (!one_chunk) V(zero)(&outer);
         for (size_t chunk = block; chunk < block_end; chunk += CHUNK) {
             size_t end = block_end - chunk < CHUNK ? block_end : chunk + CHUNK;
             V(lanes) inner;
@@ -125,13 +127,16 @@ static ALWAYS_INLINE V(sums)
                 step(row, i, LANES, &inner);
             }
             if (i < end) step(row, i, end - i, &inner);
-            if (chunk == block)
-                outer = inner;
+            if (one_chunk)
+                V(fold)(&inner, &term, &size);
             else
                 V(accumulate)(&outer, &inner);
         }
-        REAL term, size;
-        V(fold)(&outer, &term, &size);
+        if (!one_chunk) V(fold)(&outer, &term, &size);
+        if (n <= BLOCK) {
+            sums = (V(sums)){term, size};
+            break;
+        }
         /* TwoSum: the error of adding up blocks is kept. */
         double before = sums.sum;
         sums.sum = before + term;

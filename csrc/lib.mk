@@ -11,9 +11,9 @@ SOFTJAC_OBJECTS := $(SOFTJAC_SOURCES:%=$(SOFTJAC_OBJECTS_DIR)/%.o)
 SOFTJAC_LIBRARY := softjac/native/libsoftjac.$(if $(findstring darwin,$(SOFTJAC_TARGET)),dylib,so)
 SOFTJAC_PYTHON ?= $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/python,$(PYTHON))
 
-$(SOFTJAC_OBJECTS_DIR)/kernels_avx2.o: SOFTJAC_ISA_FLAGS := -mavx2 -mfma -mf16c
-$(SOFTJAC_OBJECTS_DIR)/kernels_avx512.o: SOFTJAC_ISA_FLAGS := -mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma \
-    -mf16c -mprefer-vector-width=512
+$(SOFTJAC_OBJECTS_DIR)/kernels_avx2.o: SOFTJAC_ISA_FLAGS := -O3 -mavx2 -mfma -mf16c
+$(SOFTJAC_OBJECTS_DIR)/kernels_avx512.o: SOFTJAC_ISA_FLAGS := -O3 -mavx512f -mavx512vl -mavx512dq -mavx512bw \
+    -mfma -mf16c
 
 .PHONY: lib
 lib: $(SOFTJAC_LIBRARY) softjac/native/_abi.py ## build the C library and its cffi module
