@@ -212,11 +212,13 @@ class LiveSandbox:
                     found.append(answer)
                     if notice is not None:
                         notice(len(found))
+                thread.join()
             except TimeoutError:
                 found.append(Outcome("hang", message=f"no end within {self._timeout:g} s"))
             finally:
                 left.set()
-                interrupt(thread, LeftError)
+                if thread.is_alive():
+                    interrupt(thread, LeftError)
         return found
 
     def _next(self, answers: queue.SimpleQueue[Any]) -> Any:
