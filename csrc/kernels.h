@@ -19,6 +19,7 @@ typedef struct {
     double scale;
     void *loss;    /* of the cross-entropies, dense; may be NULL */
     void *scratch; /* a row, for the cross-entropies with a factor */
+    bool interleave; /* whether a product is written beside the next row's first pass */
 } softjac_call;
 
 typedef enum {
@@ -46,10 +47,18 @@ static inline int64_t softjac_label(const softjac_call *call, size_t row) {
 /* Computes the units [begin, end) of a call: rows, or for the Jacobians their rows * n lines. */
 typedef void softjac_kernel(const softjac_call *call, size_t begin, size_t end);
 
+typedef struct softjac_executor softjac_executor;
+
 typedef struct {
     const char *name;
     softjac_kernel *f32[SOFTJAC_OPS];
     softjac_kernel *f64[SOFTJAC_OPS];
+    /* One row of softmax, log_softmax or the product, longer than 1 MB, on several threads; false
+       where there is no memory. */
+    bool (*split_f32)(softjac_op op, const softjac_call *call, size_t row,
+                      const softjac_executor *executor);
+    bool (*split_f64)(softjac_op op, const softjac_call *call, size_t row,
+                      const softjac_executor *executor);
     void (*widen_bf16)(const uint16_t *from, float *to, size_t count);
     void (*widen_f16)(const uint16_t *from, float *to, size_t count);
     void (*narrow_bf16)(const float *from, uint16_t *to, size_t count);
@@ -69,11 +78,16 @@ softjac_status softjac_compose(const softjac_table *kernels, softjac_op op, soft
 
 /* Where helpers come from: `submit` has `work(argument)` run on some other thread, later or never,
    or returns false. */
-typedef struct {
+struct softjac_executor {
     bool (*submit)(void *context, void (*work)(void *), void *argument);
     void *context;
     int threads; /* the most that may work on a call, its own included */
-} softjac_executor;
+};
+
+/* Round to nearest, nothing flushed, nothing trapped, whatever the caller runs with (XLA flushes
+   subnormals); leave restores what enter returned. */
+unsigned long softjac_enter_environment(void);
+void softjac_leave_environment(unsigned long before);
 
 /* Runs piece(context, begin, end) over [0, units) in pieces, on this thread and on the executor's.
    Returns the first status that is not SOFTJAC_OK. */

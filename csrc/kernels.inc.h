@@ -24,6 +24,8 @@
 #define EACH_QUARTER UNROLL for (size_t k = 0; k < QUARTER; k++)
 /* A row of more than 1 MB is out of the second-level cache before its second pass. */
 #define LONG ((1 << 20) / sizeof(REAL))
+/* What of a longer row is read twice while it is in the first-level cache. */
+#define PIECE (BLOCK / 2)
 
 /* What one step of LANES elements adds to: the sum, and the sum of magnitudes in a quarter of the
    lanes. */
@@ -39,7 +41,8 @@ typedef struct {
 typedef struct {
     const REAL *first, *second;
     REAL *out;
-    const REAL *kept; /* exponentials of a pass before, to be scaled into out */
+    const REAL *ahead; /* the next row, to be brought closer meanwhile */
+    const REAL *kept;  /* exponentials of a pass before, to be scaled into out */
     REAL scale;       /* of the Jacobian */
     REAL shift;       /* the maximum of the logits, or the centre of the cotangent */
     REAL result;      /* what the sum came to: 1 / sum, log(sum), or sum of y (dy - centre) */
@@ -100,13 +103,28 @@ static ALWAYS_INLINE void V(fold)(V(lanes) * lanes, REAL *sum, REAL *size) {
     *size = V(sum_lanes)(lanes->size[0]);
 }
 
+/* The sums of blocks so far, and what rounding took from the first: TwoSum keeps it. */
+typedef struct {
+    V(sums) sums;
+    double rest;
+} V(total);
+
+static ALWAYS_INLINE void V(add_block)(V(total) *total, double sum, double size) {
+    double before = total->sums.sum, after = before + sum, taken = after - before;
+    total->rest += (before - (after - taken)) + (sum - taken);
+    total->sums.sum = after;
+    total->sums.size += size;
+}
+static ALWAYS_INLINE V(sums) V(all_of)(const V(total) *total) {
+    return (V(sums)){total->sums.sum + total->rest, total->sums.size};
+}
+
 /* Runs `step` over a row and adds up what it gives. Beside it, step by step, runs `other_step` over
    `other`, `lead` elements ahead: what one row writes and the next one reads overlap in time. */
 static ALWAYS_INLINE V(sums)
     V(reduce_beside)(const V(row) * row, size_t n, V(step) * step, const V(row) * other,
                      size_t lead, V(step) * other_step) {
-    V(sums) sums = {0, 0};
-    double rest = 0;
+    V(total) total = {{0, 0}, 0};
     size_t done = lead;
     for (size_t block = 0; block < n; block += BLOCK) {
         size_t block_end = n - block < BLOCK ? n : block + BLOCK;
@@ -133,20 +151,13 @@ static ALWAYS_INLINE V(sums)
                 V(accumulate)(&outer, &inner);
         }
         if (!one_chunk) V(fold)(&outer, &term, &size);
-        if (n <= BLOCK) {
-            sums = (V(sums)){term, size};
-            break;
-        }
-        /* TwoSum: the error of adding up blocks is kept. */
-        double before = sums.sum;
-        sums.sum = before + term;
-        double taken = sums.sum - before;
-        rest += (before - (sums.sum - taken)) + (term - taken);
-        sums.size += size;
+        if (n <= BLOCK)
+            total.sums = (V(sums)){term, size};
+        else
+            V(add_block)(&total, term, size);
     }
     if (other_step && done < n) other_step(other, done, n - done, NULL);
-    sums.sum += rest;
-    return sums;
+    return V(all_of)(&total);
 }
 
 static ALWAYS_INLINE V(sums) V(reduce)(const V(row) * row, size_t n, V(step) * step) {
@@ -219,7 +230,7 @@ static void V(fill_nan)(REAL *out, size_t n) {
         (void)unused;                                                                              \
         EACH_VECTOR V(stream_part)(row->out + at, V(value)(row, at, k, count), k, count);          \
     }                                                                                              \
-    static NOINLINE __attribute__((unused)) void V(write_##value)(const V(row) * row, size_t n,    \
+    static NOINLINE void V(write_##value)(const V(row) * row, size_t n,    \
                                                                   bool stream) {                   \
         size_t lead = stream ? V(lead)(row->out, n) : 0;                                           \
         if (lead) V(value##_step)(row, 0, lead, NULL);                                             \
@@ -235,6 +246,7 @@ static void V(fill_nan)(REAL *out, size_t n) {
 #include "kernels_derivative.inc.h"
 #include "kernels_jacobian.inc.h"
 #include "kernels_cross_entropy.inc.h"
+#include "kernels_split.inc.h"
 
 #undef PASTE2
 #undef PASTE
@@ -250,6 +262,7 @@ static void V(fill_nan)(REAL *out, size_t n) {
 #undef EACH_VECTOR
 #undef EACH_QUARTER
 #undef LONG
+#undef PIECE
 #undef WRITING
 #undef REDUCTION
 #undef ROW_POINTER

@@ -161,6 +161,12 @@ static void V(product_rows)(const softjac_call *call, size_t begin, size_t end, 
             if (!last) sums = V(dot_over)(&next, n);
         } else if (last) {
             V(write_centred_product)(&row, n, stream);
+        } else if (!call->interleave) {
+            if (row.shift == 0)
+                V(write_plain_product)(&row, n, stream);
+            else
+                V(write_centred_product)(&row, n, stream);
+            sums = V(dot_over)(&next, n);
         } else if (row.shift == 0) {
             sums = V(plain_product_beside)(&next, n, &row, stream);
         } else {

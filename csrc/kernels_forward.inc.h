@@ -29,6 +29,24 @@ static ALWAYS_INLINE void V(exp_sum_step)(const V(row) * row, size_t at, size_t 
 }
 REDUCTION(exp_sum)
 
+/* The same two while the next row comes from memory: there is arithmetic to hide it behind. */
+static ALWAYS_INLINE void V(come_closer)(const V(row) *row, size_t at) {
+    for (size_t line = 0; line < LANES; line += 64 / sizeof(REAL))
+        __builtin_prefetch(row->ahead + at + line, 0, 2);
+}
+static ALWAYS_INLINE void V(exp_ahead_step)(const V(row) *row, size_t at, size_t count,
+                                            V(lanes) *lanes) {
+    V(come_closer)(row, at);
+    V(exp_step)(row, at, count, lanes);
+}
+REDUCTION(exp_ahead)
+static ALWAYS_INLINE void V(exp_sum_ahead_step)(const V(row) *row, size_t at, size_t count,
+                                                V(lanes) *lanes) {
+    V(come_closer)(row, at);
+    V(exp_sum_step)(row, at, count, lanes);
+}
+REDUCTION(exp_sum_ahead)
+
 /* The sum without the largest element: what log1p needs where that one dominates. */
 static ALWAYS_INLINE void V(exp_rest_step)(const V(row) * row, size_t at, size_t count,
                                            V(lanes) * lanes) {
@@ -120,24 +138,32 @@ static ALWAYS_INLINE void V(small_rows)(const softjac_call *call, size_t begin, 
     }
 }
 
-/* Maximum and sum in one reading: pieces that fit the first-level cache, each relative to its own
-   maximum, joined relative to the larger of two. Returns the sum; the maximum is left in shift. */
-static double V(sum_once)(V(row) * row, size_t n) {
-    const size_t piece = BLOCK / 2;
+/* The sum of a piece relative to its own maximum, which it leaves in *top. */
+static double V(piece_sum)(const REAL *x, size_t length, REAL *top) {
+    *top = V(row_max)(x, length);
+    /* -inf alone, or NaN too: then relative to 0. */
+    V(row) part = {.first = x, .shift = *top == -INFINITY ? 0 : *top};
+    return V(exp_sum_over)(&part, length).sum;
+}
+
+/* Adds a piece's sum to that of the pieces before, relative to the larger of the two maxima. */
+static void V(join)(double *sum, REAL *top, REAL own, double part_sum) {
+    if (own > *top) {
+        *sum = *sum * exp_scalar((double)*top - own) + part_sum;
+        *top = own;
+    } else {
+        *sum += own == -INFINITY ? part_sum : part_sum * exp_scalar((double)own - *top);
+    }
+}
+
+/* Maximum and sum in one reading, piece by piece. The maximum is left in shift. */
+static double V(sum_once)(V(row) *row, size_t n) {
     double sum = 0;
     REAL top = -INFINITY;
-    for (size_t at = 0; at < n; at += piece) {
-        size_t length = n - at < piece ? n - at : piece;
-        V(row) part = {.first = row->first + at, .shift = V(row_max)(row->first + at, length)};
-        REAL own = part.shift;
-        if (own == -INFINITY) part.shift = 0; /* -inf alone, or NaN too */
-        double part_sum = V(exp_sum_over)(&part, length).sum;
-        if (own > top) {
-            sum = sum * exp_scalar((double)top - own) + part_sum;
-            top = own;
-        } else {
-            sum += own == -INFINITY ? part_sum : part_sum * exp_scalar((double)own - top);
-        }
+    for (size_t at = 0; at < n; at += PIECE) {
+        REAL own;
+        double part = V(piece_sum)(row->first + at, n - at < PIECE ? n - at : PIECE, &own);
+        V(join)(&sum, &top, own, part);
     }
     row->shift = top;
     return top == -INFINITY ? NAN : sum;
@@ -162,6 +188,7 @@ static void V(forward_rows)(const softjac_call *call, size_t begin, size_t end, 
                             bool stream, REAL *scratch) {
     size_t n = call->n;
     REAL scale = (REAL)call->scale, next = 0;
+    bool far = call->rows * n * sizeof(REAL) >= FAR_FROM;
     for (size_t r = begin; r < end; r++) {
         V(row) row = {.first = ROW_POINTER(const REAL, call->first, call->ld_first, r)};
         REAL *y = ROW_POINTER(REAL, call->out, call->ld_out, r);
@@ -177,7 +204,10 @@ static void V(forward_rows)(const softjac_call *call, size_t begin, size_t end, 
         }
         row.shift = r == begin || scale != 1 ? V(row_max)(row.first, n) : next;
         row.out = stream && !log ? scratch : y;
-        double sum = (log ? V(exp_sum_over) : V(exp_over))(&row, n).sum;
+        row.ahead = ahead;
+        double sum = has_next && far
+                         ? (log ? V(exp_sum_ahead_over) : V(exp_ahead_over))(&row, n).sum
+                         : (log ? V(exp_sum_over) : V(exp_over))(&row, n).sum;
         row.kept = row.out;
         row.out = y;
         if (isnan(sum)) {
