@@ -17,8 +17,8 @@ typedef struct {
     ptrdiff_t ld_first, ld_second, ld_out; /* for labels ld_second is their size, 4 or 8 bytes */
     size_t rows, n;
     double scale;
-    void *loss;    /* of the cross-entropies, dense; may be NULL */
-    void *scratch; /* a row, for the cross-entropies with a factor */
+    void *loss;      /* of the cross-entropies, dense; may be NULL */
+    void *scratch;   /* a row, for the cross-entropies with a factor */
     bool interleave; /* whether a product is written beside the next row's first pass */
 } softjac_call;
 

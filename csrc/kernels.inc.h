@@ -43,9 +43,9 @@ typedef struct {
     REAL *out;
     const REAL *ahead; /* the next row, to be brought closer meanwhile */
     const REAL *kept;  /* exponentials of a pass before, to be scaled into out */
-    REAL scale;       /* of the Jacobian */
-    REAL shift;       /* the maximum of the logits, or the centre of the cotangent */
-    REAL result;      /* what the sum came to: 1 / sum, log(sum), or sum of y (dy - centre) */
+    REAL scale;        /* of the Jacobian */
+    REAL shift;        /* the maximum of the logits, or the centre of the cotangent */
+    REAL result;       /* what the sum came to: 1 / sum, log(sum), or sum of y (dy - centre) */
 } V(row);
 
 typedef void V(step)(const V(row) * row, size_t at, size_t count, V(lanes) * lanes);
@@ -109,13 +109,13 @@ typedef struct {
     double rest;
 } V(total);
 
-static ALWAYS_INLINE void V(add_block)(V(total) *total, double sum, double size) {
+static ALWAYS_INLINE void V(add_block)(V(total) * total, double sum, double size) {
     double before = total->sums.sum, after = before + sum, taken = after - before;
     total->rest += (before - (after - taken)) + (sum - taken);
     total->sums.sum = after;
     total->sums.size += size;
 }
-static ALWAYS_INLINE V(sums) V(all_of)(const V(total) *total) {
+static ALWAYS_INLINE V(sums) V(all_of)(const V(total) * total) {
     return (V(sums)){total->sums.sum + total->rest, total->sums.size};
 }
 
@@ -230,8 +230,7 @@ static void V(fill_nan)(REAL *out, size_t n) {
         (void)unused;                                                                              \
         EACH_VECTOR V(stream_part)(row->out + at, V(value)(row, at, k, count), k, count);          \
     }                                                                                              \
-    static NOINLINE void V(write_##value)(const V(row) * row, size_t n,    \
-                                                                  bool stream) {                   \
+    static NOINLINE void V(write_##value)(const V(row) * row, size_t n, bool stream) {             \
         size_t lead = stream ? V(lead)(row->out, n) : 0;                                           \
         if (lead) V(value##_step)(row, 0, lead, NULL);                                             \
         if (stream)                                                                                \

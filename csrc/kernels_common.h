@@ -16,7 +16,8 @@
 /* Bytes of result from which it is written past the caches: it would not stay there. */
 #define STREAM_FROM ((size_t)16 << 20)
 
-/* Bytes of rows from which the next one is fetched early: they lie beyond the second-level cache. */
+/* Bytes of rows from which the next one is fetched early: they lie beyond the second-level cache.
+ */
 #define FAR_FROM ((size_t)4 << 20)
 
 typedef float f32_real;

@@ -30,18 +30,18 @@ static ALWAYS_INLINE void V(exp_sum_step)(const V(row) * row, size_t at, size_t 
 REDUCTION(exp_sum)
 
 /* The same two while the next row comes from memory: there is arithmetic to hide it behind. */
-static ALWAYS_INLINE void V(come_closer)(const V(row) *row, size_t at) {
+static ALWAYS_INLINE void V(come_closer)(const V(row) * row, size_t at) {
     for (size_t line = 0; line < LANES; line += 64 / sizeof(REAL))
         __builtin_prefetch(row->ahead + at + line, 0, 2);
 }
-static ALWAYS_INLINE void V(exp_ahead_step)(const V(row) *row, size_t at, size_t count,
-                                            V(lanes) *lanes) {
+static ALWAYS_INLINE void V(exp_ahead_step)(const V(row) * row, size_t at, size_t count,
+                                            V(lanes) * lanes) {
     V(come_closer)(row, at);
     V(exp_step)(row, at, count, lanes);
 }
 REDUCTION(exp_ahead)
-static ALWAYS_INLINE void V(exp_sum_ahead_step)(const V(row) *row, size_t at, size_t count,
-                                                V(lanes) *lanes) {
+static ALWAYS_INLINE void V(exp_sum_ahead_step)(const V(row) * row, size_t at, size_t count,
+                                                V(lanes) * lanes) {
     V(come_closer)(row, at);
     V(exp_sum_step)(row, at, count, lanes);
 }
@@ -157,7 +157,7 @@ static void V(join)(double *sum, REAL *top, REAL own, double part_sum) {
 }
 
 /* Maximum and sum in one reading, piece by piece. The maximum is left in shift. */
-static double V(sum_once)(V(row) *row, size_t n) {
+static double V(sum_once)(V(row) * row, size_t n) {
     double sum = 0;
     REAL top = -INFINITY;
     for (size_t at = 0; at < n; at += PIECE) {

@@ -8,7 +8,7 @@ typedef struct {
     double *found; /* two numbers a piece: what it came to */
 } V(split);
 
-static V(row) V(part_of)(const V(row) *row, size_t at) {
+static V(row) V(part_of)(const V(row) * row, size_t at) {
     V(row) part = *row;
     part.first += at;
     if (part.second) part.second += at;
@@ -60,7 +60,7 @@ static softjac_status V(split_write)(void *context, size_t begin, size_t end) {
 }
 
 /* Sum and maximum, or the sums of products with a centre; false where the row is not finite. */
-static bool V(split_forward)(V(split) *split, const softjac_executor *executor) {
+static bool V(split_forward)(V(split) * split, const softjac_executor *executor) {
     size_t pieces = (split->n + PIECE - 1) / PIECE;
     softjac_parallel(executor, pieces, V(split_sums), split);
     double sum = 0;
@@ -69,12 +69,12 @@ static bool V(split_forward)(V(split) *split, const softjac_executor *executor) 
         V(join)(&sum, &top, (REAL)split->found[2 * p], split->found[2 * p + 1]);
     split->row.shift = top;
     if (top == -INFINITY || isnan(sum)) return false;
-    split->row.result = split->log ? V(log_of)(V(normalise)(&split->row, split->n, sum))
-                                   : (REAL)(1.0 / sum);
+    split->row.result =
+        split->log ? V(log_of)(V(normalise)(&split->row, split->n, sum)) : (REAL)(1.0 / sum);
     return true;
 }
 
-static bool V(split_product)(V(split) *split, const softjac_executor *executor) {
+static bool V(split_product)(V(split) * split, const softjac_executor *executor) {
     size_t blocks = (split->n + BLOCK - 1) / BLOCK;
     for (int pass = 0;; pass++) {
         softjac_parallel(executor, blocks, V(split_dots), split);

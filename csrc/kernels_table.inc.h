@@ -28,7 +28,6 @@
 #define TEXT(isa) TEXT2(isa)
 
 const softjac_table TABLE_NAME(ISA) = {
-    TEXT(ISA), TABLE_ENTRIES(f32), TABLE_ENTRIES(f64), f32_split_row,
-    f64_split_row, widen_bf16,
-    widen_f16, narrow_bf16,        narrow_f16,
+    TEXT(ISA),  TABLE_ENTRIES(f32), TABLE_ENTRIES(f64), f32_split_row, f64_split_row,
+    widen_bf16, widen_f16,          narrow_bf16,        narrow_f16,
 };
