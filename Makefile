@@ -86,7 +86,7 @@ test-wheel: wheel ## install the wheel in fresh environments, without a compiler
 	sh tests/smoke.sh
 
 .PHONY: lint
-lint: $(VENV)/.with-lint ## ruff, clang-format and mypy; changes nothing
+lint: $(VENV)/.with-test $(VENV)/.with-lint ## ruff, clang-format and mypy; changes nothing
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
@@ -99,7 +99,7 @@ format: $(VENV)/.with-lint ## ruff and clang-format, in place
 	$(BIN)/clang-format -i $(C_SOURCES)
 
 .PHONY: types
-types: $(VENV)/.with-lint ## mypy, strict
+types: $(VENV)/.with-test $(VENV)/.with-lint ## mypy, strict
 	$(BIN)/python -m mypy
 
 C_SOURCES = $(wildcard csrc/*.c csrc/*.h)
