@@ -30,27 +30,39 @@ def library() -> ctypes.CDLL:
     return lib
 
 
-def aligned(count: int) -> Array:
-    """Zeros that begin at a multiple of 256 bytes: NumPy's own 16 double the times in cache."""
-    memory = np.zeros(count + 64, np.float32)
-    start = -memory.ctypes.data % 256 // 4
+# The arrays of one shape begin at different places of a 4 KB page: a load whose address agrees in
+# the last 12 bits with that of a store under way waits for it, in a limit as in a kernel.
+PAGE = 4096
+CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+
+
+def aligned(count: int, place: int = 0) -> Array:
+    """Zeros that begin at `place` of a page, a multiple of 256: NumPy's own 16 double the times."""
+    memory = np.zeros(count + PAGE // 2, np.float32)
+    start = (place - memory.ctypes.data) % PAGE // 4
     return memory[start : start + count]
 
 
-def repeats(count: int) -> int:
-    """Calls in a row: 10^4 up to 64 KB, fewer beyond, so that one timing takes milliseconds."""
-    return min(10_000, max(1, 16_000_000 // (count + 100)))
+def repeats(first: float, count: int) -> int:
+    """Calls in a row: 10^4 up to 64 KB, else some milliseconds; a slow callee gets fewer."""
+    most = 10_000 if count * 4 <= 1 << 16 else 2_000
+    return max(1, min(most, int((40e6 if most == 10_000 else 4e6) / max(first, 1.0))))
 
 
-def timed(function: Any, arrays: list[Array], rows: int, n: int) -> Any:
+def timed(function: Any, arrays: list[Array], rows: int, n: int, count: int | None = None) -> Any:
     """A callable that gives the nanoseconds of one call of a C function, timed in a C loop."""
     lib = library()
     loop = lib.time_two if len(arrays) == 3 else lib.time_one
     pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
     sizes = [ctypes.c_size_t(rows), ctypes.c_size_t(n)]
-    count = ctypes.c_int(repeats(rows * n))
     pointer = ctypes.cast(function, ctypes.c_void_p)
-    return lambda: float(loop(pointer, *pointers, *sizes, count))
+
+    def run(times: int) -> float:
+        return float(loop(pointer, *pointers, *sizes, ctypes.c_int(times)))
+
+    chosen = repeats(run(1), rows * n if count is None else count)
+    # The arrays are named here, or they would be gone when it is called.
+    return lambda _kept=arrays: run(chosen)
 
 
 def limits(x: Array, dy: Array, out: Array, rows: int, n: int) -> dict[str, Any]:
@@ -65,6 +77,14 @@ def limits(x: Array, dy: Array, out: Array, rows: int, n: int) -> dict[str, Any]
     if n * 4 > 1 << 20:
         found["limit one more read"] = timed(lib.limit_read, [x, aligned(1)], rows, n)
     return found
+
+
+def use_cores(count: int) -> None:
+    """Hold all threads of this process, XLA's too, to the first `count` cores."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = set(sorted(CORES)[:count])
+        for thread in Path("/proc/self/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 def description() -> dict[str, Any]:

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
+import targets
+from targets import elements, limit, median
+
 OPS = ("softmax", "log_softmax", "softmax_vjp", "log_softmax_vjp", "softmax_vjp_from_logits")
-LIMITS = {
-    "softmax": "copy",
-    "log_softmax": "copy",
-    "softmax_vjp": "a+3b",
-    "log_softmax_vjp": "a+3b",
-    "softmax_vjp_from_logits": "a+3b",
-    "softmax_jacobian": "fill",
-}
-
-
-def limit(result: dict[str, Any], op: str) -> float:
-    """The machine's best for an op: the better of plain and streaming, and the reads it needs."""
-    times, name = result["times"], LIMITS[op]
-    best = min(times[f"limit {name}"]["median"], times[f"limit {name} streaming"]["median"])
-    again = times.get("limit one more read")
-    if again is None or op == "softmax_jacobian":
-        return float(best)
-    return float(best + again["median"] * (2 if name == "a+3b" else 1))
+NOTES = Path(__file__).with_name("notes.md")
 
 
 def ratios(result: dict[str, Any], op: str) -> dict[str, float]:
-    """Each contestant's time over the limit."""
+    """Each contestant's time over the limit, on ordinary rows."""
     bound = limit(result, op)
     head = f"{op} "
     return {
-        name.removeprefix(head): value["median"] / bound
-        for name, value in result["times"].items()
-        if name.startswith(head)
+        name.removeprefix(head): median(result, name) / bound
+        for name in result["times"]
+        if name.startswith(head) and " rows, " not in name
     }
 
 
@@ -42,17 +27,11 @@ def line(result: dict[str, Any]) -> str:
     """One result while it runs."""
     ops = ("softmax_jacobian",) if result["shape"].count("x") == 2 else OPS
     parts = [
-        f"{op}: " + ", ".join(f"{who} {value:.2f}" for who, value in ratios(result, op).items())
+        f"{op} ({limit(result, op) / elements(result):.3f} ns): "
+        + ", ".join(f"{who} {value:.2f}" for who, value in ratios(result, op).items())
         for op in ops
     ]
-    return f"{result['shape']} {result['rows']} {result['threads']} thread(s)\n  " + "\n  ".join(
-        parts
-    )
-
-
-def geometric_mean(values: list[float]) -> float:
-    """The geometric mean."""
-    return math.exp(sum(map(math.log, values)) / len(values))
+    return f"{result['shape']} {result['threads']} thread(s)\n  " + "\n  ".join(parts)
 
 
 def text(record: dict[str, Any]) -> str:
@@ -61,24 +40,30 @@ def text(record: dict[str, Any]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        f"On {machine['cores']} cores of {machine['processor']} by `make bench`, in float32.",
-        "Times over the machine's limit in the same run (1 is the limit): the better of a plain",
-        "and a streaming copy for softmax and log_softmax, of a + 3b for products; for rows beyond",
-        "the caches with one more reading of the inputs. In brackets: quartiles.",
+        f"On {machine['cores']} cores of {machine['processor']} by `make bench`, in float32, all",
+        "in one process and in turn; where 1 thread stands, the process is held to one core, or",
+        "XLA would take more. Times are over the machine's limit in the same run (1 is the limit):",
+        "the better of a plain and a streaming copy for softmax and log_softmax, of a + 3b for",
+        "products; for a row beyond the caches with one more reading of the inputs.",
         "",
         "![time over the limit against size](benchmarks.svg)",
         "",
     ]
+    lines += _targets(record)
+    if NOTES.exists():
+        lines += [NOTES.read_text().rstrip(), ""]
     results = [r for r in record["results"] if r["shape"].count("x") == 1]
     for op in OPS:
         names = sorted({name for r in results for name in ratios(r, op)}, key=_order)
-        lines += [f"## {op}", "", "| rows x classes | rows | threads | limit, ns an element | "]
+        lines += [f"## {op}", ""]
+        if op == OPS[0]:
+            lines += ["Medians; ± is half of the distance between the quartiles.", ""]
+        lines.append("| rows x classes | threads | limit, ns an element | ")
         lines[-1] += " | ".join(names) + " |"
-        lines.append("|---" * (4 + len(names)) + "|")
+        lines.append("|---" * (3 + len(names)) + "|")
         for result in results:
             lines.append(_table_row(result, op, names))
         lines.append("")
-    lines += _comparison(results)
     lines += [
         "## Jacobian",
         "",
@@ -95,6 +80,21 @@ def text(record: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _targets(record: dict[str, Any]) -> list[str]:
+    """What was aimed at and what came of it."""
+    found = targets.targets(record)
+    met = sum(target.met for target in found)
+    lines = ["## Targets", "", f"{met} of {len(found)} are met in this run.", ""]
+    lines += ["| what | measured | target | |", "|---|---|---|---|"]
+    for target in found:
+        where = f" ({target.where})" if target.where else ""
+        sign = "≤" if target.most else "≥"
+        verdict = "met" if target.met else "**not met**"
+        value = f"{target.measured:.2f}{where}"
+        lines.append(f"| {target.what} | {value} | {sign} {target.bound:g} | {verdict} |")
+    return [*lines, ""]
+
+
 def _order(name: str) -> tuple[bool, str]:
     """This library first."""
     return not name.startswith("softjac"), name
@@ -102,48 +102,30 @@ def _order(name: str) -> tuple[bool, str]:
 
 def _table_row(result: dict[str, Any], op: str, names: list[str]) -> str:
     """One shape of an op's table."""
-    rows, n = map(int, result["shape"].split("x"))
     bound = limit(result, op)
-    cells = [result["shape"], result["rows"], str(result["threads"]), f"{bound / (rows * n):.3f}"]
+    cells = [result["shape"], str(result["threads"]), f"{bound / elements(result):.3f}"]
     found = ratios(result, op)
     for name in names:
         if name not in found:
             cells.append("")
             continue
         spread = result["times"][f"{op} {name}"]
-        low, high = spread["low"] / bound, spread["high"] / bound
-        cells.append(f"{found[name]:.2f} ({low:.2f} to {high:.2f})")
+        half = (spread["high"] - spread["low"]) / (2 * spread["median"])
+        cells.append(f"{found[name]:.2f} ±{half:.0%}")
     return "| " + " | ".join(cells) + " |"
 
 
-def _comparison(results: list[dict[str, Any]]) -> list[str]:
-    """How many times as fast as each peer: the worst shape, and the geometric mean."""
-    pairs = [
-        ("softmax", "softjac numpy", "torch out"),
-        ("softmax", "softjac numpy", "torch"),
-        ("softmax_vjp", "softjac numpy", "torch out"),
-        ("softmax_vjp", "softjac numpy", "torch"),
-        ("softmax", "softjac jit", "xla"),
-        ("log_softmax", "softjac jit", "xla"),
-        ("softmax_vjp", "softjac jit", "xla textbook"),
-        ("softmax_vjp_from_logits", "softjac jit", "xla"),
-    ]
-    lines = ["## Against each peer, 1 thread", ""]
-    lines += ["| op | this library | peer | geometric mean | worst |", "|---|---|---|---|---|"]
-    chosen = [r for r in results if r["threads"] == 1 and r["rows"] == "ordinary"]
-    for op, ours, theirs in pairs:
-        speeds = {
-            r["shape"]: found[theirs] / found[ours]
-            for r in chosen
-            if theirs in (found := ratios(r, op)) and ours in found
-        }
-        if speeds:
-            worst = min(speeds, key=lambda shape: speeds[shape])
-            mean = geometric_mean(list(speeds.values()))
-            lines.append(
-                f"| {op} | {ours} | {theirs} | {mean:.2f} | {speeds[worst]:.2f} ({worst}) |"
-            )
-    return [*lines, ""]
+# Contestants of the plot: label, colour, style. The colours tell apart on white and on black.
+PLOTTED = {
+    "softjac avx512": ("softjac, AVX-512", "#2f7fd6", "-o"),
+    "softjac avx2": ("softjac, AVX2", "#22a3a3", "-s"),
+    "softjac numpy out": ("softjac from NumPy, out given", "#7d74d9", "-^"),
+    "torch out": ("PyTorch, out given", "#e0662f", "--o"),
+    "torch": ("PyTorch", "#c99a1e", "--s"),
+    "xla": ("XLA", "#d1497e", "--^"),
+    "xla textbook": ("XLA", "#d1497e", "--^"),
+}
+GREY = "#808890"
 
 
 def plot(record: dict[str, Any], target: Path) -> None:
@@ -151,28 +133,37 @@ def plot(record: dict[str, Any], target: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
-    from matplotlib import pyplot
+    mpl.rcParams |= {"svg.hashsalt": "softjac", "font.size": 10}
+    for part in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"):
+        mpl.rcParams[part] = GREY
+    from matplotlib import pyplot, ticker
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.5), sharey=True)
-    results = [
-        r
-        for r in record["results"]
-        if r["threads"] == 1 and r["rows"] == "ordinary" and r["shape"].count("x") == 1
-    ]
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.6), sharey=True)
+    results = sorted(
+        (r for r in record["results"] if r["threads"] == 1 and r["shape"].count("x") == 1),
+        key=elements,
+    )
     for axis, op in zip(axes, ("softmax", "softmax_vjp"), strict=True):
-        names = sorted({name for r in results for name in ratios(r, op)}, key=_order)
-        for name in names:
-            points = sorted(
-                (math.prod(map(int, r["shape"].split("x"))), ratios(r, op)[name])
+        for name, (label, colour, style) in PLOTTED.items():
+            points = [
+                (elements(r), found[name])
                 for r in results
-                if name in ratios(r, op)
-            )
-            style = "-o" if name.startswith("softjac") else "--x"
-            axis.plot(*zip(*points, strict=True), style, label=name, markersize=4)
+                if name in (found := ratios(r, op)) and int(r["shape"].split("x")[1]) > 10
+            ]
+            if points:
+                axis.plot(
+                    *zip(*points, strict=True), style, color=colour, label=label, markersize=4
+                )
         axis.set(xscale="log", yscale="log", xlabel="elements", title=op)
-        axis.axhline(1, color="black", linewidth=0.8)
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=7)
-    axes[0].set_ylabel("time / the machine's limit")
-    figure.tight_layout()
-    figure.savefig(target)
+        axis.axhline(1, color=GREY, linewidth=1.2)
+        axis.grid(color=GREY, alpha=0.25)
+        axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        axis.yaxis.set_minor_locator(ticker.NullLocator())
+        axis.set_facecolor("none")
+    axes[0].set_ylabel("time / the machine's limit, 1 thread")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False)
+    figure.tight_layout(rect=(0, 0.1, 1, 1))
+    figure.savefig(target, transparent=True, metadata={"Date": None})
+    pyplot.close(figure)

@@ -6,6 +6,8 @@ import ctypes
 import functools
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,6 +28,7 @@ except ImportError:  # the table says so
     torch = None  # type: ignore[assignment]
 
 ISAS = ("avx512", "avx2", "portable")
+UNUSUAL = ("4x1024", "1024x1024")
 
 
 @functools.cache
@@ -47,21 +50,22 @@ def kernels(isa: str) -> Any | None:
 
 def in_python(call: Any, count: int) -> Any:
     """A callable that gives the nanoseconds of one call made from Python."""
-    repeats = max(1, min(2000, machine.repeats(count) // 5))
 
-    def once() -> float:
+    def run(repeats: int) -> float:
         start = time.perf_counter_ns()
         for _ in range(repeats):
             call()
         return (time.perf_counter_ns() - start) / repeats
 
-    return once
+    run(1)
+    chosen = max(1, machine.repeats(run(1), count) // 5)
+    return lambda: run(chosen)
 
 
 def rows_of_kind(rows: int, n: int, kind: str) -> tuple[Any, Any]:
     """Logits and a cotangent: ordinary, with an offset cotangent, half far below, half masked."""
     rng = np.random.default_rng(0)
-    x, dy = machine.aligned(rows * n), machine.aligned(rows * n)
+    x, dy = machine.aligned(rows * n), machine.aligned(rows * n, 1280)
     x[:] = rng.standard_normal(rows * n, dtype=np.float32)
     dy[:] = rng.standard_normal(rows * n, dtype=np.float32)
     if kind == "offset":
@@ -74,16 +78,39 @@ def rows_of_kind(rows: int, n: int, kind: str) -> tuple[Any, Any]:
     return x.reshape(rows, n), dy.reshape(rows, n)
 
 
-def contestants(rows: int, n: int, threads: int, kind: str) -> dict[str, Any]:
+def unusual(rows: int, n: int, out: Any) -> dict[str, Any]:
+    """Rows that take longer in a careless kernel."""
+    found = {}
+    for kind in ("offset", "far", "masked"):
+        x, dy = rows_of_kind(rows, n, kind)
+        y = machine.aligned(rows * n).reshape(rows, n)
+        native.softmax(x, out=y)
+        for isa in ("avx512", "avx2"):
+            lib = kernels(isa)
+            if lib is None:
+                continue
+            lib.softjac_set_threads(1)
+            calls = {"softmax_vjp": [y, dy, out]}
+            if kind != "offset":
+                calls |= {"softmax": [x, out], "log_softmax": [x, out]}
+            for op, arrays in calls.items():
+                function = getattr(lib, f"softjac_{op}_f32")
+                found[f"{op} {kind} rows, softjac {isa}"] = machine.timed(function, arrays, rows, n)
+    return found
+
+
+def contestants(rows: int, n: int, threads: int) -> dict[str, Any]:
     """Everybody on one shape, by name "op contestant"."""
-    x, dy = rows_of_kind(rows, n, kind)
-    y, log_y = native.softmax(x), native.log_softmax(x)
-    out = machine.aligned(rows * n).reshape(rows, n)
+    x, dy = rows_of_kind(rows, n, "ordinary")
     count = rows * n
+    y, log_y = (machine.aligned(count).reshape(rows, n) for _ in range(2))
+    native.softmax(x, out=y)
+    native.log_softmax(x, out=log_y)
+    out = machine.aligned(count, 2560).reshape(rows, n)
     found = dict(machine.limits(x, dy, out, rows, n))
     for isa in ISAS:
         lib = kernels(isa)
-        if lib is None or (isa == "portable" and count > 1 << 21):
+        if lib is None or (isa == "portable" and count > 1 << 16):
             continue
         lib.softjac_set_threads(threads)
         for op, arrays in {
@@ -96,15 +123,24 @@ def contestants(rows: int, n: int, threads: int, kind: str) -> dict[str, Any]:
             function = getattr(lib, f"softjac_{op}_f32")
             found[f"{op} softjac {isa}"] = machine.timed(function, arrays, rows, n)
     native.set_threads(threads)
-    found["softmax softjac numpy"] = in_python(lambda: native.softmax(x, out=out), count)
-    found["softmax_vjp softjac numpy"] = in_python(
-        lambda: native.softmax_vjp(y, dy, out=out), count
-    )
+    found |= {
+        "softmax softjac numpy out": in_python(lambda: native.softmax(x, out=out), count),
+        "softmax softjac numpy": in_python(lambda: native.softmax(x), count),
+        "softmax_vjp softjac numpy out": in_python(
+            lambda: native.softmax_vjp(y, dy, out=out), count
+        ),
+        "softmax_vjp softjac numpy": in_python(lambda: native.softmax_vjp(y, dy), count),
+    }
     found |= in_jit(x, y, dy, count)
     if torch is not None:
         found |= in_torch(x, y, dy, out, count, threads)
-    if kind == "ordinary" and count < 1 << 22:
-        found["softmax numpy"] = in_python(lambda: numpy_softmax(x), count)
+    if threads == 1:
+        if f"{rows}x{n}" in UNUSUAL:
+            found |= unusual(rows, n, out)
+        if count < 1 << 22:
+            found["softmax numpy"] = in_python(lambda: numpy_softmax(x), count)
+        if torch is not None and f"{rows}x{n}" in ("4096x10", "64x10"):
+            found["softmax torch avx2 out"] = narrower_torch(rows, n)
     return found
 
 
@@ -160,6 +196,42 @@ def in_torch(x: Any, y: Any, dy: Any, out: Any, count: int, threads: int) -> dic
     return {name: in_python(function, count) for name, function in functions.items()}
 
 
+@functools.cache
+def other_torch() -> Any:
+    """PyTorch restricted to AVX2: it chooses once a process, so in one of its own."""
+    return subprocess.Popen(
+        [sys.executable, __file__],
+        env=os.environ | {"ATEN_CPU_CAPABILITY": "avx2"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def narrower_torch(rows: int, n: int) -> Any:
+    """A callable that has the other process time its softmax."""
+
+    def once() -> float:
+        process = other_torch()
+        print(rows, n, file=process.stdin, flush=True)
+        return float(process.stdout.readline())
+
+    return once
+
+
+def serve() -> None:
+    """The other process: a shape in, the nanoseconds of a softmax out."""
+    torch.set_num_threads(1)
+    found: dict[str, Any] = {}
+    for shape in sys.stdin:
+        rows, n = map(int, shape.split())
+        if shape not in found:
+            a = torch.from_numpy(rows_of_kind(rows, n, "ordinary")[0])
+            o = torch.empty_like(a)
+            found[shape] = in_python(functools.partial(torch.softmax, a, -1, out=o), rows * n)
+        print(found[shape](), flush=True)
+
+
 def jacobians(n: int) -> dict[str, Any]:
     """The Jacobian of one row, beside filling as much memory."""
     y = native.softmax(rows_of_kind(1, n, "ordinary")[0])
@@ -169,20 +241,13 @@ def jacobians(n: int) -> dict[str, Any]:
         "limit fill": machine.timed(lib.limit_fill, [y, out], n, n),
         "limit fill streaming": machine.timed(lib.limit_fill_stream, [y, out], n, n),
     }
-    for isa in ISAS:
+    for isa in ("avx512", "avx2"):
         kernel = kernels(isa)
         if kernel is None:
             continue
         kernel.softjac_set_threads(1)
-        # One row of n classes; the loop's count of repeats follows the result's size.
         function = kernel.softjac_softmax_jacobian_f32
-        loop = ctypes.c_int(machine.repeats(n * n))
-        pointers = [ctypes.c_void_p(array.ctypes.data) for array in (y, out)]
-        pointer = ctypes.cast(function, ctypes.c_void_p)
-        one, size = ctypes.c_size_t(1), ctypes.c_size_t(n)
-        found[f"softmax_jacobian softjac {isa}"] = functools.partial(
-            lib.time_one, pointer, *pointers, one, size, loop
-        )
+        found[f"softmax_jacobian softjac {isa}"] = machine.timed(function, [y, out], 1, n, n * n)
     a = jnp.asarray(y[0])
     jacobian = jax.jit(jax.jacrev(jax.nn.softmax))
     found["softmax_jacobian xla"] = in_python(lambda: jax.block_until_ready(jacobian(a)), n * n)
@@ -206,3 +271,7 @@ def small_calls() -> dict[str, Any]:
         t, o = torch.from_numpy(x), torch.from_numpy(out)
         found["torch, out given"] = in_python(lambda: torch.softmax(t, -1, out=o), 8)
     return found
+
+
+if __name__ == "__main__":
+    serve()

@@ -6,9 +6,10 @@ Python is a row of its own. A limit is the better of plain and streaming stores,
 same arrays: a copy for softmax and log_softmax, a + 3b for the VJP, a fill for the Jacobian; rows
 too long for the caches need one more reading of their inputs, which is timed too.
 
-    python benchmarks/run.py [--shapes 4x1024,8x128] [--rounds 15] [--threads 1,2] [--no-write]
+    python benchmarks/run.py [--shapes 4x1024,8x128 --keep] [--rounds 15] [--threads 1,2]
 
-writes docs/benchmarks.md, docs/benchmarks.json and docs/benchmarks.svg.
+writes docs/benchmarks.md, with what was measured against the targets, docs/benchmarks.json and
+docs/benchmarks.svg.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import json
 import random
 import statistics
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +29,21 @@ import peers
 
 SHAPES = ["1x8", "1x1000", "64x10", "4096x10", "8x128", "4096x128", "4x1024", "64x1024"]
 SHAPES += ["1024x1024", "256x32768", "64x131072", "512x50257", "512x128256", "1x16777216"]
+SHAPES += ["1x1024x1024", "1x4096x4096"]
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
-def measure(contestants: dict[str, Any], rounds: int) -> dict[str, dict[str, float]]:
+def measure(contestants: dict[str, Any], rounds: int, seconds: float) -> dict[str, Any]:
     """Median and quartiles of each contestant's nanoseconds, all of them in turn each round."""
-    for call in contestants.values():
-        call()
     times: dict[str, list[float]] = {name: [] for name in contestants}
     names = list(contestants)
-    for _ in range(rounds):
+    end = time.monotonic() + seconds
+    done = 0
+    while done < rounds and (done < min(5, rounds) or time.monotonic() < end):
         random.shuffle(names)
         for name in names:
             times[name].append(contestants[name]())
+        done += 1
     return {
         name: {
             "median": statistics.median(values),
@@ -50,24 +54,19 @@ def measure(contestants: dict[str, Any], rounds: int) -> dict[str, dict[str, flo
     }
 
 
-def run(shapes: list[str], rounds: int, threads: list[int]) -> list[dict[str, Any]]:
-    """All shapes, thread counts and kinds of row."""
+def run(shapes: list[str], threads: list[int], measured: Any) -> list[dict[str, Any]]:
+    """All shapes and thread counts."""
     results = []
     for shape in shapes:
-        rows, n = map(int, shape.split("x"))
-        for count in threads:
-            for kind in ("ordinary", "offset", "far", "masked") if count == 1 else ("ordinary",):
-                if kind != "ordinary" and shape not in ("4x1024", "1024x1024", "512x50257"):
-                    continue
-                contestants = peers.contestants(rows, n, count, kind)
-                found = measure(contestants, rounds)
-                results.append({"shape": shape, "threads": count, "rows": kind, "times": found})
-                print(page.line(results[-1]), file=sys.stderr, flush=True)
-                del contestants
-    for n in (1024, 4096):
-        found = measure(peers.jacobians(n), rounds)
-        results.append({"shape": f"1x{n}x{n}", "threads": 1, "rows": "ordinary", "times": found})
-        print(page.line(results[-1]), file=sys.stderr, flush=True)
+        sizes = list(map(int, shape.split("x")))
+        for count in threads if len(sizes) == 2 else [1]:
+            machine.use_cores(count)
+            contestants = (
+                peers.contestants(*sizes, count) if len(sizes) == 2 else peers.jacobians(sizes[1])
+            )
+            results.append({"shape": shape, "threads": count, "times": measured(contestants)})
+            print(page.line(results[-1]), file=sys.stderr, flush=True)
+            del contestants
     return results
 
 
@@ -76,19 +75,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--shapes", default=",".join(SHAPES))
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=6, help="a shape; 5 rounds at least")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--no-write", action="store_true", help="print only")
+    parser.add_argument("--keep", action="store_true", help="what the record has of other shapes")
+    parser.add_argument("--page-only", action="store_true", help="from the record")
     options = parser.parse_args()
-    threads = [int(count) for count in options.threads.split(",")]
-    results = run(options.shapes.split(","), options.rounds, threads)
-    record = {"machine": machine.description(), "results": results}
-    record["calls"] = measure(peers.small_calls(), options.rounds)
+    record_file = DOCS / "benchmarks.json"
+
+    def measured(contestants: dict[str, Any]) -> dict[str, Any]:
+        return measure(contestants, options.rounds, options.seconds)
+
+    if options.page_only:
+        record = json.loads(record_file.read_text())
+    else:
+        threads = [int(count) for count in options.threads.split(",")]
+        results = run(options.shapes.split(","), threads, measured)
+        if options.keep and record_file.exists():
+            new = {result["shape"] for result in results}
+            old = json.loads(record_file.read_text())["results"]
+            results += [result for result in old if result["shape"] not in new]
+            results.sort(key=lambda r: (SHAPES.index(r["shape"]), r["threads"]))
+        record = {"machine": machine.description(), "results": results}
+        machine.use_cores(1)
+        record["calls"] = measured(peers.small_calls())
     if options.no_write:
         print(page.text(record))
         return
-    (DOCS / "benchmarks.json").write_text(json.dumps(record, indent=1) + "\n")
+    if not options.page_only:
+        record_file.write_text(json.dumps(rounded(record), indent=1) + "\n")
     (DOCS / "benchmarks.md").write_text(page.text(record))
     page.plot(record, DOCS / "benchmarks.svg")
+
+
+def rounded(value: Any) -> Any:
+    """Nanoseconds to three digits after the point: what the clock gives is less."""
+    if isinstance(value, dict):
+        return {name: rounded(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return round(value, 3) if isinstance(value, float) else value
 
 
 if __name__ == "__main__":
