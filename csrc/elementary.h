@@ -69,17 +69,19 @@ static double exp_scalar(double d) {
    u = (m - 1)/(m + 1): e ln 2 + 2 atanh(u), |u| <= 0.2, the series of atanh to u^23 (the first term
    left out is below 2e-18 relative). Exact in relative terms near 0, where log(total) is not. */
 static double log1p_scalar(double rest, double total) {
-    double e = 0, f = rest;
-    if (total >= 1.5) {
-        int64_t bits;
-        memcpy(&bits, &total, sizeof bits);
-        /* Adding 2^-2 moves the interval from [1, 2) to [0.75, 1.5). */
-        int64_t exponent = ((bits + (INT64_C(1) << 51)) >> 52) - 1023;
-        bits -= exponent * (INT64_C(1) << 52);
-        memcpy(&f, &bits, sizeof f);
-        f -= 1.0;
-        e = (double)exponent;
-    }
+    uint64_t bits, biased;
+    memcpy(&bits, &total, sizeof bits);
+    /* Adding 2^-2 moves the interval from [1, 2) to [0.75, 1.5). The exponent becomes a number by
+       standing in the low bits of 2^52; no branches, so that loops become vectors. */
+    biased = (bits + (UINT64_C(1) << 51)) >> 52;
+    bits = bits - (biased << 52) + (UINT64_C(1023) << 52);
+    biased |= UINT64_C(0x433) << 52;
+    double m, e;
+    memcpy(&m, &bits, sizeof m);
+    memcpy(&e, &biased, sizeof e);
+    bool large = total >= 1.5;
+    double f = large ? m - 1.0 : rest;
+    e = large ? e - (0x1p52 + 1023) : 0;
     double u = f / (2.0 + f), u2 = u * u;
     double p = 1.0 / 23;
     for (int k = 21; k >= 3; k -= 2) p = scalar_fma(p, u2, 1.0 / k);

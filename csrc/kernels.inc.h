@@ -243,6 +243,7 @@ static void V(fill_nan)(REAL *out, size_t n) {
 
 #include "kernels_forward.inc.h"
 #include "kernels_derivative.inc.h"
+#include "kernels_small.inc.h"
 #include "kernels_jacobian.inc.h"
 #include "kernels_cross_entropy.inc.h"
 #include "kernels_split.inc.h"

@@ -100,44 +100,6 @@ static V(normaliser) V(normalise)(const V(row) * row, size_t n, double sum) {
 
 static REAL V(log_of)(V(normaliser) found) { return (REAL)log1p_scalar(found.rest, found.total); }
 
-/* Rows of at most a quarter of the lanes: all in registers, with the same tree. */
-static ALWAYS_INLINE void V(small_rows)(const softjac_call *call, size_t begin, size_t end,
-                                        bool log) {
-    size_t n = call->n;
-    for (size_t r = begin; r < end; r++) {
-        const REAL *x = ROW_POINTER(const REAL, call->first, call->ld_first, r);
-        REAL *y = ROW_POINTER(REAL, call->out, call->ld_out, r);
-        V(vec) d[QUARTER], t[QUARTER], top = V(set)(-INFINITY);
-        EACH_QUARTER {
-            d[k] = V(load_part)(x, k, n, -INFINITY);
-            top = V(max)(d[k], top);
-        }
-        V(vec) shift = V(set)(V(max_lanes)(top));
-        EACH_QUARTER {
-            d[k] = V(sub)(d[k], shift);
-            t[k] = V(exp_shifted)(d[k]);
-        }
-        REAL total = V(sum_quarter)(t);
-        if (isnan(total)) {
-            V(fill_nan)(y, n);
-            continue;
-        }
-        if (!log) {
-            V(vec) reciprocal = V(set)((REAL)(1.0 / total));
-            EACH_QUARTER V(store_part)(y, V(mul)(t[k], reciprocal), k, n);
-            continue;
-        }
-        V(normaliser) found = {total / V(shift_factor), 0};
-        found.rest = found.total - 1.0;
-        if (found.total < 1.5) {
-            EACH_QUARTER t[k] = V(zero_at_zero)(t[k], d[k]);
-            found.rest = V(sum_quarter)(t) / V(shift_factor);
-        }
-        V(vec) logarithm = V(set)(V(log_of)(found));
-        EACH_QUARTER V(store_part)(y, V(sub)(d[k], logarithm), k, n);
-    }
-}
-
 /* The sum of a piece relative to its own maximum, which it leaves in *top. */
 static double V(piece_sum)(const REAL *x, size_t length, REAL *top) {
     *top = V(row_max)(x, length);
@@ -226,9 +188,12 @@ static void V(forward_rows)(const softjac_call *call, size_t begin, size_t end, 
     }
 }
 
+static void V(small_softmax)(const softjac_call *call, size_t begin, size_t end);
+static void V(small_log_softmax)(const softjac_call *call, size_t begin, size_t end);
+
 static void V(forward)(const softjac_call *call, size_t begin, size_t end, bool log) {
     if (call->n <= LANES / 4 && call->scale == 1) {
-        V(small_rows)(call, begin, end, log);
+        (log ? V(small_log_softmax) : V(small_softmax))(call, begin, end);
         return;
     }
     bool stream = call->rows * call->n * sizeof(REAL) >= STREAM_FROM && call->scale == 1;

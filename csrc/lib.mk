@@ -23,7 +23,8 @@ $(SOFTJAC_OBJECTS_DIR)/%.o: csrc/%.c $(wildcard csrc/*.h) csrc/lib.mk
 	$(CC) $(SOFTJAC_CFLAGS) $(SOFTJAC_ISA_FLAGS) -c $< -o $@
 
 $(SOFTJAC_LIBRARY): $(SOFTJAC_OBJECTS)
-	$(CC) -shared $(LDFLAGS) $^ -lm -pthread -o $@
+	$(CC) -shared $(LDFLAGS) $^ -lm -pthread -o $@.new
+	@mv -f $@.new $@ # whoever loads the library meanwhile has the old one or the new one
 
 softjac/native/_abi.py: csrc/softjac.h csrc/build_abi.py
 	"$(SOFTJAC_PYTHON)" csrc/build_abi.py csrc/softjac.h $@

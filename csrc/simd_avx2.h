@@ -34,11 +34,13 @@ static inline void stream_fence(void) { _mm_sfence(); }
 /* The first `count` lanes, 0 < count < width; the others get `fill`, and are not touched. */
 static inline f32_vec f32_load_tail(const float *p, size_t count, float fill) {
     __m256i mask = f32_mask(count);
+    if (__builtin_constant_p(fill) && fill == 0) return _mm256_maskload_ps(p, mask);
     return _mm256_blendv_ps(_mm256_set1_ps(fill), _mm256_maskload_ps(p, mask),
                             _mm256_castsi256_ps(mask));
 }
 static inline f64_vec f64_load_tail(const double *p, size_t count, double fill) {
     __m256i mask = f64_mask(count);
+    if (__builtin_constant_p(fill) && fill == 0) return _mm256_maskload_pd(p, mask);
     return _mm256_blendv_pd(_mm256_set1_pd(fill), _mm256_maskload_pd(p, mask),
                             _mm256_castsi256_pd(mask));
 }
@@ -120,6 +122,40 @@ static inline double f64_max_lanes(f64_vec a) {
     __m128d v = _mm_max_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
     return _mm_cvtsd_f64(_mm_max_sd(v, _mm_unpackhi_pd(v, v)));
 }
+/* a where x > limit, else 0. */
+static inline f32_vec f32_keep_above(f32_vec a, f32_vec x, f32_vec limit) {
+    return _mm256_and_ps(_mm256_cmp_ps(x, limit, _CMP_GT_OQ), a);
+}
+static inline f64_vec f64_keep_above(f64_vec a, f64_vec x, f64_vec limit) {
+    return _mm256_and_pd(_mm256_cmp_pd(x, limit, _CMP_GT_OQ), a);
+}
+/* Lane r: what sum_lanes or max_lanes gives for a[r], by the same tree. Each step halves two
+   vectors into one. */
+#define ROWS_OF_8(name, op)                                                                        \
+    static inline f32_vec f32_##name##_rows(const f32_vec *a) {                                    \
+        f32_vec half[4], pair[2];                                                                  \
+        UNROLL for (int i = 0; i < 4; i++) {                                                       \
+            /* The last steps transpose: lane 4 j + i comes from 2 i + j. */                       \
+            half[i] = op##_ps(_mm256_permute2f128_ps(a[i], a[i + 4], 0x20),                        \
+                              _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));                       \
+        }                                                                                          \
+        UNROLL for (int i = 0; i < 2; i++) pair[i] =                                               \
+            op##_ps(_mm256_shuffle_ps(half[2 * i], half[2 * i + 1], 0x44),                         \
+                    _mm256_shuffle_ps(half[2 * i], half[2 * i + 1], 0xee));                        \
+        return op##_ps(_mm256_shuffle_ps(pair[0], pair[1], 0x88),                                  \
+                       _mm256_shuffle_ps(pair[0], pair[1], 0xdd));                                 \
+    }                                                                                              \
+    static inline f64_vec f64_##name##_rows(const f64_vec *a) {                                    \
+        f64_vec half[2];                                                                           \
+        UNROLL for (int i = 0; i < 2; i++) half[i] =                                               \
+            op##_pd(_mm256_permute2f128_pd(a[i], a[i + 2], 0x20),                                  \
+                    _mm256_permute2f128_pd(a[i], a[i + 2], 0x31));                                 \
+        return op##_pd(_mm256_unpacklo_pd(half[0], half[1]),                                       \
+                       _mm256_unpackhi_pd(half[0], half[1]));                                      \
+    }
+ROWS_OF_8(sum, _mm256_add)
+ROWS_OF_8(max, _mm256_max)
+#undef ROWS_OF_8
 static inline double scalar_fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
 
 #endif

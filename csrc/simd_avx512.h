@@ -95,6 +95,50 @@ static inline double f64_max_lanes(f64_vec a) {
     __m128d v = _mm_max_pd(_mm256_castpd256_pd128(w), _mm256_extractf128_pd(w, 1));
     return _mm_cvtsd_f64(_mm_max_sd(v, _mm_unpackhi_pd(v, v)));
 }
+/* a where x > limit, else 0. */
+static inline f32_vec f32_keep_above(f32_vec a, f32_vec x, f32_vec limit) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, limit, _CMP_GT_OQ), a);
+}
+static inline f64_vec f64_keep_above(f64_vec a, f64_vec x, f64_vec limit) {
+    return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x, limit, _CMP_GT_OQ), a);
+}
+/* Lane r: what sum_lanes or max_lanes gives for a[r], by the same tree. Each step halves two
+   vectors into one. */
+#define ROWS_OF_16(name, op)                                                                       \
+    static inline f32_vec f32_##name##_rows(const f32_vec *a) {                                    \
+        f32_vec half[8], quarter[4], pair[2];                                                      \
+        UNROLL for (int i = 0; i < 8; i++) {                                                       \
+            /* The last steps transpose: lane 4 j + i comes from 4 i + j. */                       \
+            f32_vec first = a[8 * i % 16 + i / 2], second = a[(8 * i + 4) % 16 + i / 2];           \
+            half[i] = op##_ps(_mm512_shuffle_f32x4(first, second, 0x44),                           \
+                              _mm512_shuffle_f32x4(first, second, 0xee));                          \
+        }                                                                                          \
+        UNROLL for (int i = 0; i < 4; i++) quarter[i] =                                            \
+            op##_ps(_mm512_shuffle_f32x4(half[2 * i], half[2 * i + 1], 0x88),                      \
+                    _mm512_shuffle_f32x4(half[2 * i], half[2 * i + 1], 0xdd));                     \
+        UNROLL for (int i = 0; i < 2; i++) pair[i] =                                               \
+            op##_ps(_mm512_shuffle_ps(quarter[2 * i], quarter[2 * i + 1], 0x44),                   \
+                    _mm512_shuffle_ps(quarter[2 * i], quarter[2 * i + 1], 0xee));                  \
+        return op##_ps(_mm512_shuffle_ps(pair[0], pair[1], 0x88),                                  \
+                       _mm512_shuffle_ps(pair[0], pair[1], 0xdd));                                 \
+    }                                                                                              \
+    static inline f64_vec f64_##name##_rows(const f64_vec *a) {                                    \
+        f64_vec half[4], pair[2];                                                                  \
+        UNROLL for (int i = 0; i < 4; i++) {                                                       \
+            /* Lane 2 j + i comes from 4 i + j. */                                                 \
+            f64_vec first = a[4 * i % 8 + i / 2], second = a[(4 * i + 2) % 8 + i / 2];             \
+            half[i] = op##_pd(_mm512_shuffle_f64x2(first, second, 0x44),                           \
+                              _mm512_shuffle_f64x2(first, second, 0xee));                          \
+        }                                                                                          \
+        UNROLL for (int i = 0; i < 2; i++) pair[i] =                                               \
+            op##_pd(_mm512_shuffle_f64x2(half[2 * i], half[2 * i + 1], 0x88),                      \
+                    _mm512_shuffle_f64x2(half[2 * i], half[2 * i + 1], 0xdd));                     \
+        return op##_pd(_mm512_unpacklo_pd(pair[0], pair[1]),                                       \
+                       _mm512_unpackhi_pd(pair[0], pair[1]));                                      \
+    }
+ROWS_OF_16(sum, _mm512_add)
+ROWS_OF_16(max, _mm512_max)
+#undef ROWS_OF_16
 static inline double scalar_fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
 
 #endif

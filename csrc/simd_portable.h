@@ -126,6 +126,22 @@ static inline f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) {
             for (int l = 0; l < half; l++)                                                         \
                 lane[l] = lane[l] > lane[l + half] ? lane[l] : lane[l + half];                     \
         return lane[0];                                                                            \
+    }                                                                                              \
+    /* a where x > limit, else 0. */                                                               \
+    static inline prefix##_vec prefix##_keep_above(prefix##_vec a, prefix##_vec x,                 \
+                                                   prefix##_vec limit) {                           \
+        return (prefix##_vec)((prefix##_bits)a & (prefix##_bits)(x > limit));                      \
+    }                                                                                              \
+    /* Lane r: what sum_lanes or max_lanes gives for a[r]. */                                      \
+    static inline prefix##_vec prefix##_sum_rows(const prefix##_vec *a) {                          \
+        prefix##_vec sums;                                                                         \
+        for (int r = 0; r < prefix##_width; r++) sums[r] = prefix##_sum_lanes(a[r]);               \
+        return sums;                                                                               \
+    }                                                                                              \
+    static inline prefix##_vec prefix##_max_rows(const prefix##_vec *a) {                          \
+        prefix##_vec tops;                                                                         \
+        for (int r = 0; r < prefix##_width; r++) tops[r] = prefix##_max_lanes(a[r]);               \
+        return tops;                                                                               \
     }
 
 PORTABLE_VOCABULARY(f32, float, int32_t, 23)
