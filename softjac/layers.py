@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax.scipy.special import xlogy
 
 from softjac._classes import Classes
-from softjac._derivatives import softmax_vjp
+from softjac._derivatives import in_float32, softmax_vjp
 from softjac._product import product
 from softjac._softmax import log_softmax as _log_softmax
 from softjac._softmax import softmax as _softmax
@@ -177,12 +177,22 @@ def _normal_below(x: Array) -> Array:
 
 gelu = Activation("gelu", _gelu, _gelu_pull_back)
 
-softmax = Activation("softmax", _softmax, lambda x, dy: softmax_vjp(_softmax(x), dy))
+
+def _softmax_pull_back(x: Array, dy: Array) -> Array:
+    """With the probabilities as they are before they are rounded to sixteen bits."""
+    return in_float32(lambda x, dy: softmax_vjp(_softmax(x), dy), x, dy)
+
+
+softmax = Activation("softmax", _softmax, _softmax_pull_back)
 
 
 def _log_softmax_pull_back(x: Array, dy: Array) -> Array:
     """dy - p Σ dy, with p from the logits: rounded log-probabilities would give less of it."""
-    return product(_softmax(x), dy, kind="log_transposed", classes=Classes((x.ndim - 1,)))
+
+    def formula(x: Array, dy: Array) -> Array:
+        return product(_softmax(x), dy, kind="log_transposed", classes=Classes((x.ndim - 1,)))
+
+    return in_float32(formula, x, dy)
 
 
 log_softmax = Activation("log_softmax", _log_softmax, _log_softmax_pull_back)
@@ -246,7 +256,9 @@ LOSSES = (
 
 
 def _softmax_cross_entropy(x: Array, target: Array) -> Array:
-    return negative_log_likelihood.value(_log_softmax(x), target)
+    return in_float32(
+        lambda x, target: negative_log_likelihood.value(_log_softmax(x), target), x, target
+    )
 
 
 def _softmax_cross_entropy_cotangent(x: Array, target: Array) -> Array:
