@@ -164,10 +164,12 @@ static ALWAYS_INLINE V(sums) V(reduce)(const V(row) * row, size_t n, V(step) * s
     return V(reduce_beside)(row, n, step, NULL, 0, NULL);
 }
 
-/* A step's sum over a row, as a function of its own: there are many callers. */
+/* A step's sum over a row, as a function of its own: there are many callers. The copy of the row
+   stays in registers, where the caller's might change with every store. */
 #define REDUCTION(name)                                                                            \
     static NOINLINE V(sums) V(name##_over)(const V(row) * row, size_t n) {                         \
-        return V(reduce)(row, n, V(name##_step));                                                  \
+        V(row) here = *row;                                                                        \
+        return V(reduce)(&here, n, V(name##_step));                                                \
     }
 
 /* Runs `step` over a row for what it writes, from element `start`. */
@@ -231,12 +233,13 @@ static void V(fill_nan)(REAL *out, size_t n) {
         EACH_VECTOR V(stream_part)(row->out + at, V(value)(row, at, k, count), k, count);          \
     }                                                                                              \
     static NOINLINE void V(write_##value)(const V(row) * row, size_t n, bool stream) {             \
-        size_t lead = stream ? V(lead)(row->out, n) : 0;                                           \
-        if (lead) V(value##_step)(row, 0, lead, NULL);                                             \
+        V(row) here = *row;                                                                        \
+        size_t lead = stream ? V(lead)(here.out, n) : 0;                                           \
+        if (lead) V(value##_step)(&here, 0, lead, NULL);                                           \
         if (stream)                                                                                \
-            V(each)(row, lead, n, V(value##_stream_step));                                         \
+            V(each)(&here, lead, n, V(value##_stream_step));                                       \
         else                                                                                       \
-            V(each)(row, 0, n, V(value##_step));                                                   \
+            V(each)(&here, 0, n, V(value##_step));                                                 \
     }
 
 #define ROW_POINTER(type, base, stride, r) ((type *)(base) + (ptrdiff_t)(r) * (stride))

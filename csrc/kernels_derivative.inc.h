@@ -138,10 +138,11 @@ static void V(small_products)(const softjac_call *call, size_t begin, size_t end
 #define DOT_BESIDE(value)                                                                          \
     static NOINLINE V(sums)                                                                        \
         V(value##_beside)(const V(row) * next, size_t n, const V(row) * row, bool stream) {        \
-        if (!stream) return V(reduce_beside)(next, n, V(dot_step), row, 0, V(value##_step));       \
-        size_t lead = V(lead)(row->out, n);                                                        \
-        if (lead) V(value##_step)(row, 0, lead, NULL);                                             \
-        return V(reduce_beside)(next, n, V(dot_step), row, lead, V(value##_stream_step));          \
+        V(row) here = *row, then = *next;                                                          \
+        if (!stream) return V(reduce_beside)(&then, n, V(dot_step), &here, 0, V(value##_step));    \
+        size_t lead = V(lead)(here.out, n);                                                        \
+        if (lead) V(value##_step)(&here, 0, lead, NULL);                                           \
+        return V(reduce_beside)(&then, n, V(dot_step), &here, lead, V(value##_stream_step));       \
     }
 DOT_BESIDE(plain_product)
 DOT_BESIDE(centred_product)
@@ -177,6 +178,33 @@ static void V(product_rows)(const softjac_call *call, size_t begin, size_t end, 
     }
 }
 
+/* The same for rows of one chunk: nothing is called and no row is kept in memory unless it must be
+   centred. */
+static NOINLINE void V(chunk_products)(const softjac_call *call, size_t begin, size_t end) {
+    size_t n = call->n;
+    for (size_t r = begin; r < end; r++) {
+        V(row) row = V(row_of)(call, r);
+        V(lanes) lanes;
+        REAL sum, size;
+        V(zero)(&lanes);
+        size_t i = 0;
+        for (; i + LANES <= n; i += LANES) V(dot_step)(&row, i, LANES, &lanes);
+        if (i < n) V(dot_step)(&row, i, n - i, &lanes);
+        V(fold)(&lanes, &sum, &size);
+        row.result = sum;
+        if (FABS(sum) <= (REAL)0.5 * size && isfinite(sum)) {
+            V(each)(&row, 0, n, V(plain_product_step));
+            continue;
+        }
+        V(row) slow = V(row_of)(call, r);
+        V(centre)(&slow, n, (V(sums)){sum, size}, V(centred_dot_over));
+        if (isfinite(slow.result))
+            V(write_centred_product)(&slow, n, false);
+        else
+            V(nonfinite)(&slow, n, false);
+    }
+}
+
 /* Whether a result is large enough to go past the caches. */
 static bool V(streams)(const softjac_call *call) {
     return call->rows * call->n * sizeof(REAL) >= STREAM_FROM && call->scale == 1;
@@ -185,6 +213,8 @@ static bool V(streams)(const softjac_call *call) {
 static void V(product)(const softjac_call *call, size_t begin, size_t end) {
     if (call->n <= LANES / 4 && call->scale == 1) {
         V(small_products)(call, begin, end);
+    } else if (call->n <= CHUNK && call->scale == 1 && !call->interleave && !V(streams)(call)) {
+        V(chunk_products)(call, begin, end);
     } else if (V(streams)(call)) {
         V(product_rows)(call, begin, end, true);
         stream_fence();

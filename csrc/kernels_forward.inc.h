@@ -75,10 +75,11 @@ WRITING(log_normal)
 #define MAXIMUM_BESIDE(value)                                                                      \
     static NOINLINE REAL V(value##_beside)(const REAL *x, size_t n, const V(row) * row,            \
                                            bool stream) {                                          \
-        if (!stream) return V(row_max_beside)(x, n, row, 0, V(value##_step));                      \
-        size_t lead = V(lead)(row->out, n);                                                        \
-        if (lead) V(value##_step)(row, 0, lead, NULL);                                             \
-        return V(row_max_beside)(x, n, row, lead, V(value##_stream_step));                         \
+        V(row) here = *row;                                                                        \
+        if (!stream) return V(row_max_beside)(x, n, &here, 0, V(value##_step));                    \
+        size_t lead = V(lead)(here.out, n);                                                        \
+        if (lead) V(value##_step)(&here, 0, lead, NULL);                                           \
+        return V(row_max_beside)(x, n, &here, lead, V(value##_stream_step));                       \
     }
 MAXIMUM_BESIDE(scaled)
 MAXIMUM_BESIDE(log_normal)
