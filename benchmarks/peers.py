@@ -31,6 +31,11 @@ ISAS = ("avx512", "avx2", "portable")
 UNUSUAL = ("4x1024", "1024x1024")
 
 
+def start() -> None:
+    """Start XLA, which counts the cores once: before the process is held to one of them."""
+    jax.block_until_ready(jnp.zeros(1))
+
+
 @functools.cache
 def kernels(isa: str) -> Any | None:
     """A copy of the library with one ISA forced; None where the processor lacks it."""

@@ -57,6 +57,7 @@ def measure(contestants: dict[str, Any], rounds: int, seconds: float) -> dict[st
 def run(shapes: list[str], threads: list[int], measured: Any) -> list[dict[str, Any]]:
     """All shapes and thread counts."""
     results = []
+    peers.start()
     for shape in shapes:
         sizes = list(map(int, shape.split("x")))
         for count in threads if len(sizes) == 2 else [1]:
