@@ -60,6 +60,7 @@ typedef struct {
     int64_t start;  /* 1: the arrays touch the guard page before them, 0: behind them */
     int64_t offset; /* elements between array and guard page */
     int64_t gap;    /* elements between rows, where an array takes a row stride */
+    int64_t spread; /* how many more of them each array has than the one before it */
     int64_t poison; /* which of the plan's patterns the output holds before the call */
     int64_t alias;  /* the input that is the output too, or -1 */
     int64_t inputs; /* where the inputs begin, back to back, in bytes */

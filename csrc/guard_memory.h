@@ -126,7 +126,8 @@ static int find_place(struct place *place, struct region *region, int64_t size,
     int output = a == plan->arrays - 1, start = call->start != 0;
     int64_t spare = output ? 0 : plan->over_read, distance = call->offset * plan->item;
     place->line = call->n * plan->item;
-    place->stride = (call->n + ((plan->strided >> a) & 1 ? call->gap : 0)) * plan->item;
+    place->stride =
+        (call->n + ((plan->strided >> a) & 1 ? call->gap + a * call->spread : 0)) * plan->item;
     place->lines = output && plan->matrix ? call->rows * call->n : call->rows;
     place->extent =
         place->lines > 0 && place->line > 0 ? (place->lines - 1) * place->stride + place->line : 0;

@@ -184,7 +184,8 @@ class Batch:
             alias = self._plan.arrays.index(input_role)
         return guard.pack_call(
             call.rows, call.n, layout.side == "start", layout.offset, layout.gap,
-            call.poison == "finite", alias, start, output, repeats, layout.blocks, call.scale,
+            layout.spread, call.poison == "finite", alias, start, output, repeats, layout.blocks,
+            call.scale,
         )  # fmt: skip
 
     def _write(self, records: list[bytes], inputs: list[Any], output_bytes: int) -> None:

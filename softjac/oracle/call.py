@@ -22,6 +22,7 @@ class Layout:
     side:   the guard page each array touches: "end" right behind it, "start" right before it.
     offset: distance from that guard page in elements; other values try other alignments.
     gap:    elements between rows, for candidates that take row strides (stride = n + gap).
+    spread: how much larger the gap is in each array than in the array before it.
     view:   for Python callables, how the array lies in memory.
     alias:  (output role, input role) that share one array.
     blocks: for C: the candidate is called with `rows * blocks` rows, the call's own over and over,
@@ -32,6 +33,7 @@ class Layout:
     side: Side = "end"
     offset: int = 0
     gap: int = 0
+    spread: int = 0
     view: View = "contiguous"
     alias: tuple[str, str] | None = None
     blocks: int = 1

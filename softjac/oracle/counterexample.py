@@ -110,7 +110,15 @@ def encode(check: str, task: Task) -> str:
     alias = "=".join(layout.alias) if layout.alias else ""
     pick = "" if task.pick is None else task.pick
     parts: list[object] = [check, task.family, task.n, task.rows, task.seed, pick, task.scale.hex()]
-    parts += [layout.side, layout.offset, layout.gap, layout.view, alias]
+    parts += [
+        layout.side,
+        layout.offset,
+        layout.gap,
+        layout.spread,
+        layout.view,
+        alias,
+        layout.blocks,
+    ]
     return ":".join(str(part) for part in parts)
 
 
@@ -122,9 +130,10 @@ def parse(text: str) -> tuple[str, Task]:
     """
     parts = text.strip().split(":")
     try:
-        check, family, n, rows, seed, pick, scale, side, offset, gap, view, alias = parts
+        check, family, n, rows, seed, pick, scale, side, *places, view, alias, blocks = parts
         pair = tuple(alias.split("=")) if alias else None
-        layout = Layout(side, int(offset), int(gap), view, pair)  # type: ignore[arg-type]
+        offset, gap, spread = map(int, places)
+        layout = Layout(side, offset, gap, spread, view, pair, int(blocks))  # type: ignore[arg-type]
         chosen = int(pick) if pick else None
         task = Task(family, int(n), int(rows), int(seed), chosen, float.fromhex(scale), layout)
         task.specs()

@@ -194,7 +194,7 @@ void jvp_size_in_16_bits(const float *y, const float *x_dot, float *y_dot, unsig
 }
 
 // Holds the offset of a row in 32 signed bits.
-// @softmax | memory, output, values | index-overflow or crash | effort thorough
+// @softmax | memory | index-overflow or crash | effort thorough | timeout 60
 void row_offset_in_32_bits(const float *x, float *y, int rows, int n) {
     for (int r = 0; r < rows; r++) {
         int at = (int)((unsigned)r * (unsigned)n);
