@@ -81,6 +81,7 @@ class Caller:
         self._kind: ArrayKind = plan.array or "numpy"
         self._before: tuple[Any, bytes] | None = None
         self._environment = _environment_reader(library)
+        self._found = self._environment()
 
     def settle(self) -> ArrayKind:
         """Finds out which kind of array the callable takes, unless the plan says so."""
@@ -93,12 +94,12 @@ class Caller:
         """A caller of the same callable with arrays of its own, for another thread."""
         other = Caller(self._function, self._plan)
         other._kind, other._environment = self._kind, self._environment
+        other._found = self._found
         return other
 
     def make(self, call: Call) -> Outcome:
         """One call and what came of it; only the end of the process is not survived."""
         kind, layout = self._kind, call.layout
-        environment = self._environment()
         with wide_floats(self._plan.dtype):
             begin = time.perf_counter()
             try:
@@ -121,7 +122,8 @@ class Caller:
                 )
             seconds = time.perf_counter() - begin
         reused = self._is_reused(result, list(given.values()))
-        changes = environment_names(self._environment() & ~environment)
+        found, self._found = self._found, self._environment()
+        changes = environment_names(self._found & ~found)
         return Outcome(
             "ok", output, None, message, self._changed(call), (), changes, seconds, reused
         )
@@ -170,11 +172,11 @@ class Caller:
         rows = {role: np.array([EXAMPLES[role]] * 2, dtype) for role in self._plan.inputs}
         if self._plan.op.startswith("log") and "y" in rows:
             rows["y"] = np.log(rows["y"].astype(np.float64)).astype(dtype)
-        before, self._kind = self._kind, kind
+        before, found, self._kind = self._kind, self._found, kind
         try:
             outcome = self.make(Call(rows, 2, 3, layout=Layout()))
         finally:
-            self._kind = before
+            self._kind, self._found = before, found
         return outcome.status == "ok"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from softjac.oracle.call import Layout
-from softjac.oracle.checks.memory import touches_memory
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Failure, Trial
@@ -14,11 +13,8 @@ from softjac.oracle.trial import Failure, Trial
 def check(trial: Trial) -> CheckResult:
     """Picks up what all calls left changed; calls once more with faults not to be swallowed."""
     calls = trial.calls
-    trial.failures += [
-        failure
-        for failure in trial.harvest("environment", "exit", "hang", "lost", "environment", "fault")
-        if failure.kind != "fault" or not touches_memory(failure)
-    ]
+    kinds = ("exit", "hang", "lost", "environment", "fault", "raised")
+    trial.failures += trial.harvest("environment", *kinds)
     if trial.candidate.kind == "c" and not trial.fails("memory"):
         _blocked(trial)
     return trial.result("environment", calls=calls)
