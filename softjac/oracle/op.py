@@ -16,6 +16,10 @@ __all__ = ["Mistake", "Op"]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+def _always(sample: Sample) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """A formula people write by mistake: what it gives on a sample.
@@ -26,8 +30,13 @@ class Mistake:
 
     id: str
     predict: Callable[[Sample], Array]
-    applies: Callable[[Sample], bool] = lambda sample: True
+    applies: Callable[[Sample], bool] = _always
     layout: bool = False
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it means something on every sample."""
+        return self.applies is _always
 
 
 @dataclass(frozen=True, slots=True)

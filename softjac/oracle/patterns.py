@@ -10,6 +10,7 @@ import numpy as np
 from softjac.oracle.fit import judge
 from softjac.oracle.formulas import Evidence, evidence
 from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
+from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
 __all__ = ["explain_by_pattern"]
@@ -23,18 +24,22 @@ def explain_by_pattern(trial: Trial) -> list[Explained]:
     items = evidence(trial)
     failing = [item for item in items if item.failed.any()]
     if not failing:
-        return []
+        return list(_lengths(trial, items))
     for pattern in (
         _layout,
         _gaps,
-        _rows,
+        _offsets,
+        _fresh,
         _tail,
         _lane,
+        _lanes_of_sums,
+        _exchanged,
         _lengths,
         _offset,
         _sums,
         _exp,
         _precision,
+        _rows,
     ):
         found = next(pattern(trial, items), None)
         if found is not None:
@@ -62,6 +67,20 @@ def _gaps(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             yield "row-stride", 1.0, f"wrong only for {', '.join(sorted(views))} arrays"
 
 
+def _offsets(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Wrong only from the row on that crosses a power of two of elements."""
+    ends, sound = [], 0
+    for item in items:
+        length = item.got.shape[1]
+        ends += [(int(row) + 1) * length for row in np.flatnonzero(item.failed)]
+        sound = max([sound, *((int(row) + 1) * length for row in np.flatnonzero(item.passed))])
+    longest = max(item.got.shape[1] for item in items)
+    for bits in (15, 16):
+        if 2**bits <= min(ends) and longest <= 2 ** (bits - 2) <= sound:
+            yield "index-overflow", 1.0, f"wrong only from element 2^{bits} of a call on"
+            return
+
+
 def _rows(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Rows that are wrong among others, and right alone."""
     if not trial.candidate.takes_rows:
@@ -80,7 +99,32 @@ def _rows(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         if tried >= 8:
             break
     if tried:
-        yield "row-stride", 1.0, f"{tried} rows that are wrong among others are right alone"
+        name = (
+            "row-stride"
+            if any(f.kind in ("fault", "outside") for f in trial.failures)
+            else "unknown"
+        )
+        yield name, 1.0, f"{tried} rows that are wrong among others are right alone"
+
+
+def _fresh(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Rows that are wrong alone, but right in a new process."""
+    chosen: list[Task] = []
+    for item in items:
+        if item.failed.any() and item.got.size < 100_000 and len(chosen) < 4:
+            chosen.append(item.batch.task.single(int(np.flatnonzero(item.failed)[0])))
+    chosen = [task for task in chosen if trial.allows(task)]
+    here = trial.run_aside(chosen)
+    trial.judge(here)
+    if not chosen or any(not batch.failed().any() for batch in here):
+        return
+    for task in chosen:
+        with trial.anew():
+            there = trial.run_aside([task])
+        trial.judge(there)
+        if there[0].failed().any() or not there[0].ok.all():
+            return
+    yield "stale-state", 1.0, f"{len(chosen)} rows that are wrong here are right in a new process"
 
 
 def _places(item: Evidence) -> Array:
@@ -106,7 +150,7 @@ def _tail(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             rows += len(wrong)
             if n % lanes and not wrong[:, :start].any():
                 held += len(wrong)
-        if rows and held == rows:
+        if rows and held == rows and any(i.sample.n > lanes for i in items if i.failed.any()):
             values = [item.got[item.failed][:, item.sample.n // lanes * lanes :] for item in items]
             unwritten = all(np.isnan(v).all() for v in values if v.size)
             name = "tail-not-written" if unwritten else "tail-ignored"
@@ -129,9 +173,98 @@ def _lane(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             return
 
 
+def _lanes_of_sums(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """The one number of a row counts some lanes not at all, or twice, or leaves out the tail.
+
+    How often it counts each lane is solved for, over all rows that were judged.
+    """
+    if trial.op.output == "jac":
+        return
+    for lanes in VECTOR_LENGTHS[::-1]:
+        parts, totals = [], []
+        for item in items:
+            if item.sample.n >= lanes:
+                some, total = _parts_of_sums(trial, item, lanes)
+                parts.append(some)
+                totals.append(total)
+        if not parts:
+            continue
+        system, wanted = np.concatenate(parts), np.concatenate(totals)
+        if len(system) < 2 * (lanes + 1) or np.linalg.matrix_rank(system) <= lanes:
+            continue
+        counts = np.linalg.lstsq(system, wanted)[0]
+        whole = np.rint(counts)
+        if np.abs(system @ whole - wanted).max() > 1e-3 or not {*whole} <= {0.0, 1.0, 2.0}:
+            continue
+        if (whole[:-1] != 1).any():
+            odd = ", ".join(f"{lane}" for lane in np.flatnonzero(whole[:-1] != 1))
+            times = " and ".join(f"{int(w)}" for w in np.unique(whole[:-1][whole[:-1] != 1]))
+            yield "lane-error", 1.0, f"lanes {odd} of {lanes} enter the sum {times} times"
+            return
+        if whole[-1] == 0:
+            yield "tail-ignored", 1.0, f"the last n mod {lanes} elements do not enter the sum"
+            return
+
+
+def _parts_of_sums(trial: Trial, item: Evidence, lanes: int) -> tuple[Array, Array]:
+    """What each lane, and the tail, adds to the row's number, and the number that was used.
+
+    Both in units of the sum of sizes, `(rows, lanes + 1)` and `(rows,)`, of rows that tell.
+    """
+    sample, op = item.sample, trial.op
+    top = sample.top
+    with np.errstate(all="ignore"):
+        at_top = np.take_along_axis(item.got, top, 1)
+        if op.vector is None:
+            terms = np.exp(-sample.gap)
+            number = np.exp(-at_top) if op.logarithmic else 1.0 / at_top
+        else:
+            plain = op.logarithmic and op.output == "dx"
+            terms = sample.vector if plain else sample.y * sample.vector
+            factor = 1.0 if op.logarithmic else np.take_along_axis(sample.y, top, 1)
+            number = np.take_along_axis(sample.vector, top, 1) - at_top / (sample.scale * factor)
+            number = number / np.take_along_axis(sample.y, top, 1) if plain else number
+        size = np.abs(terms).sum(axis=1, keepdims=True)
+        near = np.abs(np.take_along_axis(sample.vector, top, 1)) < 1e3 * size if op.vector else True
+        body = sample.n // lanes * lanes
+        inside = terms[:, :body].reshape(sample.rows, -1, lanes).sum(axis=1)
+        tail = terms[:, body:].sum(axis=1, keepdims=True)
+        system, wanted = np.hstack([inside, tail]) / size, (number / size)[:, 0]
+        told = item.plain & (item.failed | item.passed) & np.isfinite(wanted)
+        told &= np.isfinite(system).all(axis=1) & np.asarray(near & (size > 0)).all(axis=1)
+    return system[told], wanted[told]
+
+
+def _exchanged(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Right elements in wrong places, none of them outside its vector."""
+    if trial.op.output == "jac":
+        return
+    for lanes in VECTOR_LENGTHS:
+        rows, held, moved = 0, True, 0
+        for item in items:
+            body = item.sample.n // lanes * lanes
+            got = item.got[item.failed, :body].reshape(-1, lanes)
+            exact = item.exact[item.failed, :body].reshape(-1, lanes)
+            held &= bool(_near(item, np.sort(got, axis=1), np.sort(exact, axis=1)).all())
+            moved += int((~_near(item, got, exact)).any(axis=1).sum())
+            rows += int(item.failed.sum())
+        if held and rows and moved >= rows // 2:
+            yield "lane-error", 1.0, f"right elements change places within vectors of {lanes}"
+            return
+
+
+def _near(item: Evidence, got: Array, exact: Array) -> Array:
+    """Whether elements are equal up to a few roundings."""
+    with np.errstate(all="ignore"):
+        slack = (64.0 * item.precision.u + 4.0 * item.precision.u_out) * np.abs(exact)
+        close = np.abs(got - exact) <= slack + 4.0 * item.precision.tiny
+    return np.asarray(close | (got == exact))
+
+
 def _lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Wrong only at some lengths, and at all rows' kinds there."""
     failing = {f.batch.task.n for f in trial.failures if f.kind in ("value", "relation")}
+    failing |= trial.wrong_lengths
     sound = {n for n in trial.lengths if n not in failing}
     if not failing or not sound:
         return
@@ -143,7 +276,7 @@ def _lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         return  # right only where most formulas are
     if high >= max(trial.lengths) and any(abs(below + 1 - edge) <= 2 for edge in (2**15, 2**16)):
         yield "index-overflow", 1.0, f"wrong from n = {low} on, right up to n = {below}"
-    elif high < max(trial.lengths) or below:
+    elif high < max(trial.lengths) or below >= 16:
         words = f"wrong at lengths from {low} to {high} only; right up to {below}"
         yield "size-specialised", 1.0, words
 
@@ -182,21 +315,32 @@ def _sums(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Rows whose shape is right and whose one number is off by about a 16-bit rounding."""
     if trial.op.output == "jac":
         return
-    shortest = np.inf
+    shortest, sizes = np.inf, {True: 0.0, False: 0.0}
     for item in items:
         rows = item.failed & item.plain & np.isfinite(item.got).all(axis=1)
         if not rows.any():
             continue
-        bound = trial.op.bound(item.sample, item.exact)
-        bound.windows = tuple(1e6 * window for window in bound.windows)
+        larger = np.where(np.abs(item.got) > np.abs(item.exact), item.got, item.exact)
+        bound = trial.op.bound(item.sample, larger)
+        bound.windows = tuple(2.0**17 * window for window in bound.windows)
         bound.likely = bound.windows
         with np.errstate(all="ignore"):
             judged = judge(item.got - item.exact, bound)
         if not (judged.ratio[rows] <= 1.0).all():
             return
         shortest = min(shortest, item.sample.n)
-    if np.isfinite(shortest):
+        largest = float(_off_by(item)[rows].max())
+        if not 8 < item.sample.n < 500:
+            sizes[item.sample.n > 8] = max(sizes[item.sample.n > 8], largest)
+    if np.isfinite(shortest) and sizes[True] > 4.0 * sizes[False]:
         yield "low-precision-sum", 1.0, f"one number a row is off, from n = {shortest} on"
+
+
+def _off_by(item: Evidence) -> Array:
+    """The largest error of each row, relative to the row's largest result."""
+    size = np.maximum(np.abs(item.exact).max(axis=1), np.abs(item.got).max(axis=1))
+    with np.errstate(all="ignore"):
+        return np.asarray(np.nan_to_num(np.abs(item.got - item.exact).max(axis=1) / size))
 
 
 def _exp(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
@@ -239,6 +383,8 @@ def _precision(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         with np.errstate(all="ignore"):
             size = np.abs(item.exact[item.failed])
             largest = size.max(axis=1, keepdims=True)
+            if item.vector is not None:
+                largest = largest + np.abs(item.vector[item.failed]).max(axis=1, keepdims=True)
             off = np.abs(item.got - item.exact)[item.failed] / (size + largest)
         worst = max(worst, float(np.where(np.isnan(off), np.inf, off).max()))
     if worst < 2.0**-5:

@@ -126,7 +126,7 @@ def lengths(effort: Effort) -> tuple[int, ...]:
     near = {1, 2, 3, *range(1, effort.dense)}
     for power in (5, 6, 7, 8) if effort.name == "quick" else range(5, 13):
         near |= {2**power - 1, 2**power, 2**power + 1}
-    near |= {100, 1000, 4097, 9001}
+    near |= {100, 1000, 1024, 4097, 9001}
     far = {16384, 65535, 65536, 65537, 100_003, 131_075, 1_048_577}
     if effort.name == "quick":
         far = {65537}

@@ -45,6 +45,12 @@ class Sample:
             logarithmic=self.logarithmic,
         )
 
+    def with_probabilities(self, y: Array) -> Sample:
+        """The same sample, as if its logits had these probabilities."""
+        other = self.take(np.arange(self.rows))
+        other.__dict__["y"] = y
+        return other
+
     @property
     def from_logits(self) -> bool:
         """Whether the candidate was given logits, not the result."""

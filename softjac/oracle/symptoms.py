@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from softjac.oracle.guard import POISON
+from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
 from softjac.oracle.trial import Failure, Trial
 
 __all__ = ["explain_by_symptom"]
@@ -19,6 +21,7 @@ def explain_by_symptom(trial: Trial) -> Iterator[Explained]:
         identifier = _of_one(trial, failure)
         if identifier:
             yield identifier, 1.0, failure.told()
+    yield from _of_output(trial)
     yield from _of_state(trial)
     yield from _of_threads(trial)
     yield from _of_aliasing(trial)
@@ -30,12 +33,10 @@ def _of_one(trial: Trial, failure: Failure) -> str | None:
     kind, outcome = failure.kind, failure.outcome
     if kind == "empty":
         return "crash-on-empty"
-    if kind == "fault":
+    if kind in ("fault", "swallowed"):
         return _of_fault(trial, failure)
     if kind == "outside":
-        return "out-of-bounds-write"
-    if kind == "unwritten":
-        return _of_unwritten(failure)
+        return "row-stride" if _in_gaps_only(trial) else "out-of-bounds-write"
     if kind == "lost" or (kind == "exit" and outcome and "signal" in outcome.message.lower()):
         return "crash"
     return {
@@ -44,7 +45,6 @@ def _of_one(trial: Trial, failure: Failure) -> str | None:
         "raised": "raises",
         "changed": "input-modified",
         "environment": "fp-environment-changed",
-        "swallowed": "out-of-bounds-read",
         "shape": "wrong-shape",
         "dtype": "wrong-dtype",
         "unadded": "accumulates",
@@ -56,10 +56,15 @@ def _of_fault(trial: Trial, failure: Failure) -> str:
     """A signal: by where it hit, and which way."""
     assert failure.outcome is not None
     fault = failure.outcome.fault
-    if fault is None or fault.signal not in ("SIGSEGV", "SIGBUS"):
+    access = fault is None or fault.signal in ("SIGSEGV", "SIGBUS")
+    if failure.kind == "swallowed" and access:
+        return "out-of-bounds-read"
+    if fault is None or not access:
         return "crash"
     if fault.role is None:
-        return "unaligned-access" if _only_unaligned(trial) else "crash"
+        return "unaligned-access" if "misaligned" in failure.outcome.message else "crash"
+    if failure.batch.task.layout.blocks > 1:
+        return "index-overflow"
     offset = fault.offset or 0
     inside = fault.access == "write" and fault.role != trial.op.output
     if inside and -_size(trial, failure) <= offset < 0 and not _before(failure):
@@ -77,30 +82,30 @@ def _before(failure: Failure) -> bool:
     return failure.batch.task.layout.side == "start"
 
 
-def _only_unaligned(trial: Trial) -> bool:
-    """Whether all such faults came at odd alignments, and calls at even ones went well."""
-    faults = [f for f in trial.failures if f.kind == "fault" and f.outcome and f.outcome.fault]
-    return all(f.outcome and f.outcome.fault and f.outcome.fault.role is None for f in faults)
+def _in_gaps_only(trial: Trial) -> bool:
+    """Whether memory is harmed only where rows lie further apart than n."""
+    kinds = ("outside", "fault")
+    harmful = [failure.batch.task for failure in trial.failures if failure.kind in kinds]
+    return all(task.layout.gap for task in harmful)
 
 
-def _of_unwritten(failure: Failure) -> str:
+def _of_output(trial: Trial) -> Iterator[Explained]:
     """Output that depends on what was there: added to, or not written, in places."""
-    row, batch = failure.row, failure.batch
-    got = batch.got[row]
-    others = [b for b in (failure.batch,) if b.exact is not None]
-    stale = np.zeros(got.shape, bool)
-    for other in others:
-        assert other.exact is not None
-        stale = got != other.exact[row]
-    values = got[stale] if stale.any() else got
-    same = np.unique(values).size == 1
-    n = batch.task.n
-    if not same and stale.all():
-        return "accumulates"
-    places = np.flatnonzero(stale)
-    if places.size and places.min() >= n - 64 and places.max() == n - 1 and places.size < n:
-        return "tail-not-written"
-    return "output-not-written"
+    mine = [failure for failure in trial.failures if failure.kind == "unwritten"]
+    if not mine:
+        return
+    pattern = POISON[trial.candidate.dtype]["finite"]
+    held = float(np.array([pattern], f"u{trial.dtype.itemsize}").view(trial.dtype)[0])
+    kept = [np.asarray(failure.batch.got[failure.row] == held) for failure in mine]
+    if not any(places.any() for places in kept):
+        yield "accumulates", 1.0, mine[0].told()
+        return
+    for lanes in VECTOR_LENGTHS:
+        if not any(places[: places.size // lanes * lanes].any() for places in kept):
+            words = f"only the last n mod {lanes} elements of a row are not written"
+            yield "tail-not-written", 1.0, words
+            return
+    yield "output-not-written", 1.0, mine[0].told()
 
 
 def _of_state(trial: Trial) -> Iterator[Explained]:
@@ -116,7 +121,8 @@ def _of_state(trial: Trial) -> Iterator[Explained]:
 def _of_threads(trial: Trial) -> Iterator[Explained]:
     """Wrong only when called from several threads."""
     mine = [failure for failure in trial.failures if failure.check == "threads"]
-    alone = [f for f in trial.failures if f.check != "threads" and f.kind == "value"]
+    harm = ("value", "fault", "exit", "lost")
+    alone = [f for f in trial.failures if f.check != "threads" and f.kind in harm]
     if mine and not alone:
         yield "not-thread-safe", 1.0, mine[0].told()
 

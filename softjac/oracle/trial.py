@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from softjac.oracle import reference
 from softjac.oracle.call import Call, Outcome
+from softjac.oracle.candidate import Candidate, open_sandbox
 from softjac.oracle.findings import CheckResult, Status
 from softjac.oracle.fit import Judged, judge
 from softjac.oracle.inputs import make, storage
@@ -19,9 +21,6 @@ from softjac.oracle.ops import OPS
 from softjac.oracle.plan import Effort, Task
 from softjac.oracle.precision import PRECISIONS, Precision
 from softjac.oracle.sample import Sample
-
-if TYPE_CHECKING:
-    from softjac.oracle.candidate import Candidate
 
 __all__ = ["Batch", "Clock", "Failure", "Trial", "bits"]
 
@@ -122,6 +121,7 @@ class Trial:
     compiles: bool = False
     hung: set[int] = field(default_factory=set)
     lengths: set[int] = field(default_factory=set)
+    wrong_lengths: set[int] = field(default_factory=set)
     most_rows: int = 0
 
     op: Op = field(init=False)
@@ -145,12 +145,17 @@ class Trial:
         """Whether the candidate's preconditions admit this task."""
         if task.n in self.hung or len(self.hung) >= HANGS:
             return False
-        rows = task.size if self.candidate.takes_rows else 1
+        rows = task.size * task.layout.blocks if self.candidate.takes_rows else 1
         return self.candidate.allows(task.n, rows, self.strides(task))
 
     def strides(self, task: Task) -> dict[str, int]:
         """The row stride of each role that has one."""
-        return {f"ld{role}": task.n + task.layout.gap for role in self.candidate.strides}
+        arrays, layout = (*self.candidate.inputs, self.candidate.output), task.layout
+        return {
+            f"ld{role}": task.n + layout.gap + place * layout.spread
+            for place, role in enumerate(arrays)
+            if role in self.candidate.strides
+        }
 
     def calls_of(self, task: Task, poison: Poison = "nan") -> tuple[dict[str, Array], list[Call]]:
         """The inputs of a task, and the calls that take them."""
@@ -177,6 +182,16 @@ class Trial:
         batches = self.run(tasks)
         del self.incidents[before:]
         return batches
+
+    @contextmanager
+    def anew(self) -> Iterator[None]:
+        """Calls go to a new process while this lasts."""
+        old = self.sandbox
+        with open_sandbox(self.candidate, timeout=self.timeout) as self.sandbox:
+            try:
+                yield
+            finally:
+                self.sandbox = old
 
     def run_inputs(self, task: Task, inputs: dict[str, Array]) -> Batch:
         """Runs one task with inputs made from its own."""
@@ -237,11 +252,17 @@ class Trial:
         for what in outcome.environment:
             yield "environment", what
 
-    def harvest(self, check: str, *kinds: str) -> list[Failure]:
-        """The incidents of these kinds so far, as failures of a check."""
-        found = [incident for incident in self.incidents if incident.kind in kinds]
+    def harvest(
+        self, check: str, *kinds: str, which: Callable[[Failure], bool] = lambda failure: True
+    ) -> list[Failure]:
+        """Takes the incidents of these kinds so far, as failures of a check."""
+        found: list[Failure] = []
+        left: list[Failure] = []
+        for incident in self.incidents:
+            (found if incident.kind in kinds and which(incident) else left).append(incident)
         for incident in found:
             incident.check = check
+        self.incidents = left
         return found
 
     def fits(self, outcome: Outcome, rows: int, n: int) -> bool:
@@ -309,6 +330,8 @@ class Trial:
             worst = float(batch.judged.ratio[batch.ok].max())
             self.worst[check] = max(self.worst.get(check, 0.0), worst)
         wrong = np.flatnonzero(batch.failed())
+        if wrong.size:
+            self.wrong_lengths.add(batch.task.n)
         if wrong.size and batch.got.size > LARGE and self.fails(check):
             wrong = wrong[:0]  # enough is known, and large batches fill the memory
         self.failures += [Failure(check, "value", batch, int(row)) for row in wrong]

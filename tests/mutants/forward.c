@@ -388,7 +388,7 @@ void scale_as_temperature(const float *x, float scale, float *y, size_t rows, si
 }
 
 // The fused multiply-add sees the exact product, the maximum holds the rounded one.
-// @softmax | values | offset-sensitive | seen jax#37234
+// @softmax | values | offset-sensitive or unknown | seen jax#37234
 void scale_fused(const float *x, float scale, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, x += n, y += n) {
         float m = row_max(x, n) * scale, s = 0;

@@ -137,7 +137,7 @@ static float exp_magic(float t) {
 }
 
 // Rounds by adding 1.5 * 2^23, which fails for arguments below -3e6.
-// @softmax | values | inaccurate-exp | seen tt-metal#55798
+// @softmax | values | inaccurate-exp | effort standard | seen tt-metal#55798
 void exp_magic_out_of_range(const float *x, float *y, size_t rows, size_t n) {
     softmax_with(exp_magic, x, y, rows, n);
 }

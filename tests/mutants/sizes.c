@@ -61,7 +61,7 @@ void long_rows_count_twice(const float *x, float *y, size_t rows, size_t n) {
 }
 
 // Above 100000 classes nothing after element 100000 enters the sum.
-// @softmax | values | size-specialised | seen Paddle#57858
+// @softmax | values | size-specialised | effort standard | seen Paddle#57858
 void sum_of_first_hundred_thousand(const float *x, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, x += n, y += n) {
         float m = max8(x, n), s = exp_row8(x, m, y, n < 100000 ? n : 100000);

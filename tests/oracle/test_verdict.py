@@ -82,7 +82,7 @@ def test_a_right_callable_is_verified() -> None:
     ("candidate", "op", "check", "name"),
     [
         (diagonal, "softmax_vjp", "values", "diagonal-only"),
-        (over_the_batch, "softmax_vjp", "values", "batch-sum"),
+        (over_the_batch, "softmax_vjp", "values", "batch-reduced"),
         (no_max, "softmax", "values", "no-max-subtraction"),
         (in_float64, "softmax_vjp", "output", "wrong-dtype"),
         (changes_its_input, "softmax_vjp", "memory", "input-modified"),

@@ -6,7 +6,14 @@ that differ from the right formula only by overflow are computed in the candidat
 
 from __future__ import annotations
 
-from softjac.oracle.mistakes.forward import forward, log, log_of_softmax, log_softmax, softmax
+from softjac.oracle.mistakes.forward import (
+    forward,
+    log,
+    log_of_softmax,
+    log_softmax,
+    log_without_maximum,
+    softmax,
+)
 from softjac.oracle.mistakes.jacobian import log_softmax_jacobian, softmax_jacobian
 from softjac.oracle.mistakes.product import log_softmax_jvp, log_softmax_vjp, softmax_product
 
@@ -18,6 +25,7 @@ __all__ = [
     "log_softmax_jacobian",
     "log_softmax_jvp",
     "log_softmax_vjp",
+    "log_without_maximum",
     "softmax",
     "softmax_jacobian",
     "softmax_product",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from softjac.oracle.sample import Sample
@@ -15,8 +17,13 @@ __all__ = [
     "has_scale",
     "log",
     "log_softmax",
+    "longer",
+    "misread",
+    "narrowed",
+    "ragged",
     "rounded",
     "softmax",
+    "unsure",
 ]
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -52,9 +59,60 @@ def rounded(values: Array, sample: Sample) -> Array:
         return values.astype(np.float32).astype(np.float64)
 
 
+def narrowed(values: Array, sample: Sample) -> Array:
+    """Values as the candidate's storage holds them, overflow and underflow included."""
+    if sample.precision.bits > 16:
+        return rounded(values, sample)
+    dtype = np.float16 if sample.precision.name == "float16" else ml_dtypes.bfloat16
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return np.asarray(values.astype(dtype).astype(np.float64))
+
+
+def unsure(inputs: Array, values: Array) -> Array:
+    """Values, unsure in the rows where the inputs are not finite."""
+    mask = ~np.isfinite(inputs).all(axis=1, keepdims=True)
+    return np.ma.masked_array(values, mask=np.broadcast_to(mask, values.shape))
+
+
 def body(sample: Sample, lanes: int) -> Array:
     """Which elements lie in whole vectors of so many lanes."""
     return np.asarray(np.arange(sample.n) < sample.n // lanes * lanes)
+
+
+def misread(lanes: int) -> tuple[Callable[[int], Array], ...]:
+    """Which element is read in place of each, where a pointer over vectors is not advanced.
+
+    Never, never before the tail, every other time, and back to the start for the tail.
+    """
+    twice = 2 * lanes
+
+    def never(n: int) -> Array:
+        return np.arange(n) % lanes
+
+    def before_tail(n: int) -> Array:
+        place = np.arange(n)
+        return np.where(place < n // lanes * lanes, place % lanes, place)
+
+    def every_other(n: int) -> Array:
+        place = np.arange(n)
+        late = (place % twice >= lanes) & (place < n // twice * twice)
+        return np.where(late, place - lanes, place)
+
+    def tail_from_start(n: int) -> Array:
+        place, start = np.arange(n), n // lanes * lanes
+        return np.where(place >= start, place - start, place)
+
+    return never, before_tail, every_other, tail_from_start
+
+
+def longer(lanes: int, sample: Sample) -> bool:
+    """Whether there is more than one vector."""
+    return bool(sample.n > lanes)
+
+
+def ragged(lanes: int, sample: Sample) -> bool:
+    """Whether anything is left after whole vectors."""
+    return bool(sample.n % lanes)
 
 
 def has_scale(sample: Sample) -> bool:

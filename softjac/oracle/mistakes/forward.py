@@ -14,13 +14,25 @@ from softjac.oracle.mistakes.arithmetic import (
     has_scale,
     log,
     log_softmax,
+    longer,
+    misread,
+    narrowed,
+    ragged,
     rounded,
     softmax,
 )
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
 
-__all__ = ["forward", "log", "log_of_softmax", "log_softmax", "softmax"]
+__all__ = [
+    "forward",
+    "log",
+    "log_of_softmax",
+    "log_softmax",
+    "log_without_maximum",
+    "softmax",
+    "wrong_probabilities",
+]
 
 Formula = Callable[[Sample], Array]
 
@@ -38,16 +50,27 @@ def forward(finish: Callable[[Array], Array]) -> tuple[Mistake, ...]:
         with np.errstate(all="ignore"):
             return finish(formula(sample))
 
-    found = [Mistake(name, partial(finished, formula)) for name, formula in _of_one_row()]
-    found += [
-        Mistake(name, partial(finished, formula), layout=True) for name, formula in _of_many_rows()
+    found = [
+        Mistake(name, partial(finished, formula), layout=layout)
+        for name, formula, layout in wrong_probabilities()
     ]
+    for name, formula in _of_nothing_else():
+        found.append(Mistake(name, partial(finished, formula)))
     found.append(Mistake("missing-scale", partial(finished, _unscaled), has_scale))
     for lanes in VECTOR_LENGTHS:
         found += [
-            Mistake(name, partial(finished, formula), partial(_ragged, lanes=lanes))
+            Mistake(name, partial(finished, formula), partial(ragged, lanes))
             for name, formula in _of_tails(lanes)
         ]
+        for places in misread(lanes):
+            for formula in (partial(_weighed_from, places=places), partial(_taken, places=places)):
+                found.append(
+                    Mistake(
+                        "pointer-not-advanced",
+                        partial(finished, formula),
+                        partial(longer, lanes),
+                    )
+                )
     return tuple(found)
 
 
@@ -58,14 +81,36 @@ def log_of_softmax(sample: Sample) -> Array:
     return np.ma.masked_array(log(kept), mask=(sample.y < 1e3 * tiny) & (sample.y > 1e-10 * tiny))
 
 
+def log_without_maximum(sample: Sample) -> Array:
+    """z - log Σ exp(z): finite where a weight underflows; unsure where the sum nearly does."""
+    total = rounded(np.exp(rounded(sample.z, sample)), sample).sum(axis=1, keepdims=True)
+    total = rounded(total, sample)
+    faint = (total < 1e8 * sample.precision.tiny) & (total > 0.0)
+    made = sample.z - log(total)
+    return np.ma.masked_array(made, mask=np.broadcast_to(faint, made.shape))
+
+
+def wrong_probabilities() -> Iterator[tuple[str, Formula, bool]]:
+    """Name, formula, and whether it mixes up the rows of a call."""
+    for name, formula in _of_one_row():
+        yield name, formula, False
+    for name, formula in _of_many_rows():
+        yield name, formula, True
+
+
+def _of_nothing_else() -> Iterator[tuple[str, Formula]]:
+    """Formulas that only a forward op has under these names."""
+    yield "mean-for-sum", lambda s: s.y * s.n
+    yield "all-zero", lambda s: np.zeros_like(s.z)
+    yield "identity", lambda s: s.z
+
+
 def _of_one_row() -> Iterator[tuple[str, Formula]]:
     """Formulas of a row by itself."""
     yield "no-max-subtraction", lambda s: _normalised(s, np.zeros((s.rows, 1)))
-    yield "mean-for-sum", lambda s: s.y * s.n
+    yield "no-max-subtraction", _narrow
     yield "shift-in-one-place", _numerator_only
     yield "shift-in-one-place", _denominator_only
-    yield "all-zero", lambda s: np.zeros_like(s.z)
-    yield "identity", lambda s: s.z
     for floor in FLOORS:
         yield "max-from-constant", partial(_floored, floor=floor)
     for limit in LIMITS:
@@ -88,6 +133,7 @@ def _of_many_rows() -> Iterator[tuple[str, Formula]]:
     yield "batch-sum", lambda s: softmax(s.z.reshape(1, -1)).reshape(s.z.shape)
     yield "wrong-factor", lambda s: s.y / s.rows
     yield "wrong-axis", lambda s: softmax(s.z.T).T
+    yield "wrong-axis", lambda s: np.exp(-s.gap) / np.exp(-s.gap).sum(axis=0, keepdims=True)
     for name, row in (("first-row-only", 0), ("last-row-only", -1)):
         yield name, partial(_divided_by_row, row=row)
         yield name, partial(_shifted_by_row, row=row)
@@ -100,12 +146,9 @@ def _of_tails(lanes: int) -> Iterator[tuple[str, Formula]]:
     yield "tail-ignored", partial(_tail_dropped, lanes=lanes)
     yield "tail-leaks-in", partial(_zeros_summed, lanes=lanes)
     yield "tail-leaks-in", partial(_zeros_seen, lanes=lanes)
+    for floor in FLOORS:
+        yield "tail-leaks-in", partial(_floored, floor=floor)
     yield "tail-leaks-in", partial(_ones_summed, lanes=lanes)
-
-
-def _ragged(sample: Sample, lanes: int) -> bool:
-    """Whether anything is left after whole vectors."""
-    return bool(sample.n % lanes)
 
 
 def _normalised(sample: Sample, shift: Array) -> Array:
@@ -115,8 +158,29 @@ def _normalised(sample: Sample, shift: Array) -> Array:
     """
     weights = rounded(np.exp(rounded(sample.z - shift, sample)), sample)
     total = rounded(weights.sum(axis=1, keepdims=True), sample)
-    unsure = (total < 1e8 * sample.precision.tiny) & (total > 0.0)
-    return np.ma.masked_array(weights / total, mask=np.broadcast_to(unsure, weights.shape))
+    faint = (total < 1e8 * sample.precision.tiny) & (total > 0.0)
+    faint |= ~np.isfinite(shift)
+    return np.ma.masked_array(weights / total, mask=np.broadcast_to(faint, weights.shape))
+
+
+def _narrow(sample: Sample) -> Array:
+    """Without the maximum, in the arithmetic of the storage."""
+    weights = narrowed(np.exp(sample.z), sample)
+    total = narrowed(weights.sum(axis=1, keepdims=True), sample)
+    made = weights / total
+    faint = (weights < 2.0**10 * 2.0**-14) if sample.precision.name == "float16" else False
+    return np.ma.masked_array(made, mask=np.broadcast_to(faint, made.shape))
+
+
+def _weighed_from(sample: Sample, places: Callable[[int], Array]) -> Array:
+    """Exponentials of logits read from the wrong places."""
+    weights = np.exp(-sample.gap)[:, places(sample.n)]
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def _taken(sample: Sample, places: Callable[[int], Array]) -> Array:
+    """The right results, those of the wrong places."""
+    return np.asarray(sample.y[:, places(sample.n)])
 
 
 def _unscaled(sample: Sample) -> Array:
@@ -228,8 +292,10 @@ def _tail_dropped(sample: Sample, lanes: int) -> Array:
 def _zeros_summed(sample: Sample, lanes: int) -> Array:
     """The lanes past the end hold logits 0, which enter the sum."""
     weights = np.exp(-sample.gap)
-    extra = -sample.n % lanes * np.exp(-sample.z.max(axis=1, keepdims=True))
-    return np.asarray(weights / (weights.sum(axis=1, keepdims=True) + extra))
+    shift = sample.z.max(axis=1, keepdims=True)
+    extra = -sample.n % lanes * np.exp(-shift)
+    made = weights / (weights.sum(axis=1, keepdims=True) + extra)
+    return np.ma.masked_array(made, mask=np.broadcast_to(shift < -80.0, made.shape))
 
 
 def _zeros_seen(sample: Sample, lanes: int) -> Array:

@@ -3,62 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from softjac.oracle.mistakes.arithmetic import Array
+from softjac.oracle.mistakes.arithmetic import Array, has_scale, unsure
+from softjac.oracle.mistakes.forward import wrong_probabilities
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
 
 __all__ = ["log_softmax_jacobian", "softmax_jacobian"]
 
+Matrix = Callable[[Array], Array]
+"""From `(rows, n)` probabilities the `(rows, n, n)` matrices."""
+
 
 def softmax_jacobian() -> tuple[Mistake, ...]:
     """Mistakes in diag(y) - y yᵀ."""
 
-    def jacobian(diagonal: Callable[[Array], Array], sign: float) -> Callable[[Sample], Array]:
-        def predict(sample: Sample) -> Array:
-            y, on = sample.y, np.arange(sample.n)
-            made = sign * y[:, :, None] * y[:, None, :]
-            made[:, on, on] = diagonal(y)
-            return np.asarray(sample.scale * made.reshape(sample.rows, -1))
+    def matrix(diagonal: Matrix, sign: float) -> Matrix:
+        def made(y: Array) -> Array:
+            on = np.arange(y.shape[1])
+            whole = sign * y[:, :, None] * y[:, None, :]
+            whole[:, on, on] = diagonal(y)
+            return np.asarray(whole)
 
-        return predict
+        return made
 
+    right = matrix(lambda y: y * (1.0 - y), -1.0)
     return (
-        Mistake("diagonal-only", jacobian(lambda y: y * (1.0 - y), 0.0)),
-        Mistake("off-diagonal-sign", jacobian(lambda y: y * (1.0 - y), 1.0)),
-        Mistake("sign-flipped", jacobian(lambda y: -y * (1.0 - y), 1.0)),
-        Mistake("missing-dot", jacobian(lambda y: y, 0.0)),
-        Mistake("missing-dot", jacobian(lambda y: y, -1.0)),
-        Mistake("all-zero", lambda s: np.zeros((s.rows, s.n * s.n))),
+        _of("diagonal-only", matrix(lambda y: y * (1.0 - y), 0.0)),
+        _of("off-diagonal-sign", matrix(lambda y: y * (1.0 - y), 1.0)),
+        _of("dot-sign", matrix(lambda y: y * (1.0 + y), 1.0)),
+        _of("sign-flipped", matrix(lambda y: -y * (1.0 - y), 1.0)),
+        _of("missing-dot", matrix(lambda y: y, 0.0)),
+        _of("missing-dot", matrix(lambda y: y, -1.0)),
+        _of("log-softmax-formula", lambda y: _eye(y) - y[:, None, :]),
+        _of("log-softmax-formula", lambda y: _eye(y) - y[:, :, None]),
+        *_common(right),
     )
 
 
 def log_softmax_jacobian() -> tuple[Mistake, ...]:
     """Mistakes in δ_ij - p_j."""
 
-    def jacobian(off: Callable[[Array], Array], sign: float = 1.0) -> Callable[[Sample], Array]:
-        def predict(sample: Sample) -> Array:
-            made = np.eye(sample.n) * sign - off(sample.y)
-            return np.asarray(sample.scale * made.reshape(sample.rows, -1))
+    def right(y: Array) -> Array:
+        return np.asarray(_eye(y) - y[:, None, :])
 
-        return predict
-
-    def softmax_form(sample: Sample) -> Array:
-        y = sample.y
-        made = y[:, :, None] * (np.eye(sample.n) - y[:, None, :])
-        return np.asarray(sample.scale * made.reshape(sample.rows, -1))
-
-    def broadcast(y: Array) -> Array:
-        return np.broadcast_to(y[:, None, :], (*y.shape, y.shape[1]))
+    def at_logarithms(sample: Sample) -> Array:
+        return unsure(sample.log_y, _flat(sample, right(sample.log_y)))
 
     return (
-        Mistake("transposed", jacobian(lambda y: np.swapaxes(broadcast(y), 1, 2))),
-        Mistake("off-diagonal-sign", jacobian(lambda y: -broadcast(y))),
-        Mistake("sign-flipped", jacobian(lambda y: -broadcast(y), -1.0)),
-        Mistake("softmax-formula", softmax_form),
-        Mistake("diagonal-only", jacobian(lambda y: broadcast(y) * np.eye(y.shape[1]))),
-        Mistake("missing-dot", jacobian(lambda y: 0.0 * broadcast(y))),
-        Mistake("all-zero", lambda s: np.zeros((s.rows, s.n * s.n))),
+        _of("transposed", lambda y: _eye(y) - y[:, :, None]),
+        _of("off-diagonal-sign", lambda y: _eye(y) + y[:, None, :]),
+        _of("off-diagonal-sign", lambda y: _eye(y) * (1.0 - 2.0 * y[:, None, :]) + y[:, None, :]),
+        _of("sign-flipped", lambda y: y[:, None, :] - _eye(y)),
+        _of("softmax-formula", lambda y: y[:, :, None] * right(y)),
+        _of("diagonal-only", lambda y: _eye(y) * (1.0 - y[:, None, :])),
+        _of("missing-dot", _eye),
+        Mistake("logits-for-probabilities", at_logarithms),
+        *_common(right),
     )
+
+
+def _common(right: Matrix) -> tuple[Mistake, ...]:
+    """What either Jacobian can suffer."""
+
+    def at_logits(sample: Sample) -> Array:
+        x = sample.given["x"]
+        return unsure(x, _flat(sample, right(x)))
+
+    def unscaled(sample: Sample) -> Array:
+        return right(sample.y).reshape(sample.rows, -1)
+
+    def of_row(sample: Sample, row: int) -> Array:
+        return _flat(sample, right(np.repeat(sample.y[[row]], sample.rows, axis=0)))
+
+    def from_wrong(sample: Sample, formula: Callable[[Sample], Array]) -> Array:
+        y = np.ma.asarray(formula(sample))
+        made = _flat(sample, right(y.filled(np.nan)))
+        mask = np.ma.getmaskarray(y).any(axis=1, keepdims=True)
+        return np.ma.masked_array(made, mask=np.broadcast_to(mask, made.shape))
+
+    return (
+        _of("identity", _eye),
+        _of("all-zero", lambda y: 0.0 * _eye(y)),
+        Mistake("missing-scale", unscaled, has_scale),
+        Mistake("logits-for-probabilities", at_logits, _from_logits),
+        Mistake("first-row-only", partial(of_row, row=0), layout=True),
+        Mistake("last-row-only", partial(of_row, row=-1), layout=True),
+        *(
+            Mistake(name, partial(from_wrong, formula=formula), _from_logits, layout)
+            for name, formula, layout in wrong_probabilities()
+        ),
+    )
+
+
+def _of(name: str, matrix: Matrix) -> Mistake:
+    """A mistake that gives this matrix, times the scale."""
+    return Mistake(name, lambda sample: _flat(sample, matrix(sample.y)))
+
+
+def _flat(sample: Sample, matrices: Array) -> Array:
+    """The scaled matrices, one a row."""
+    return np.asarray(sample.scale * matrices.reshape(sample.rows, -1))
+
+
+def _eye(y: Array) -> Array:
+    """Identity matrices, `(rows, n, n)`."""
+    return np.broadcast_to(np.eye(y.shape[1]), (*y.shape, y.shape[1]))
+
+
+def _from_logits(sample: Sample) -> bool:
+    """Whether the logits are at hand."""
+    return sample.from_logits

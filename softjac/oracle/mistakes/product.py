@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS, Array, body, has_scale, softmax
+from softjac.oracle.mistakes.arithmetic import (
+    VECTOR_LENGTHS,
+    Array,
+    body,
+    has_scale,
+    longer,
+    misread,
+    ragged,
+    softmax,
+    unsure,
+)
+from softjac.oracle.mistakes.forward import wrong_probabilities
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
 
 __all__ = ["log_softmax_jvp", "log_softmax_vjp", "softmax_product"]
+
+Formula = Callable[[Sample], Array]
 
 
 def _scaled(predict: Callable[[Sample], Array]) -> Callable[[Sample], Array]:
@@ -66,13 +80,23 @@ def _product(form: Product) -> tuple[Mistake, ...]:
         Mistake("fused-cross-entropy", _scaled(lambda s: s.y - s.vector)),
         Mistake("fused-cross-entropy", _scaled(lambda s: s.vector - s.y)),
         Mistake("all-zero", lambda s: np.zeros_like(s.y)),
-        Mistake("batch-sum", lambda s: form(s, form.of(s).sum()), layout=True),
+        Mistake("batch-reduced", lambda s: form(s, form.of(s).sum()), layout=True),
         Mistake("batch-reduced", lambda s: form(s, form.of(s).mean()), layout=True),
+        Mistake("wrong-factor", lambda s: form(s, form.of(s)) / s.n),
+        Mistake("wrong-factor", lambda s: form(s, form.of(s)) / s.rows, layout=True),
+        Mistake("first-row-only", partial(_of_row, form, row=0), layout=True),
+        Mistake("last-row-only", partial(_of_row, form, row=-1), layout=True),
         Mistake("first-row-only", lambda s: form(s, form.of(s)[:1]), layout=True),
         Mistake("last-row-only", lambda s: form(s, form.of(s)[-1:]), layout=True),
         Mistake("wrong-axis", lambda s: form(s, _across(form, s)), layout=True),
         *(made for lanes in VECTOR_LENGTHS for made in _located(form, lanes)),
     )
+
+
+def _of_row(form: Product, sample: Sample, row: int) -> Array:
+    """The product with one row's Jacobian for every row."""
+    wrong = sample.with_probabilities(np.repeat(sample.y[[row]], sample.rows, axis=0))
+    return form(wrong, form.of(wrong))
 
 
 def _across(form: Product, sample: Sample) -> Array:
@@ -83,35 +107,36 @@ def _across(form: Product, sample: Sample) -> Array:
 def _located(form: Product, lanes: int) -> tuple[Mistake, ...]:
     """Mistakes in the loop over vectors of so many lanes, and in what is left after it."""
 
-    def stuck(sample: Sample) -> Array:
-        return np.asarray(sample.vector[:, np.arange(sample.n) % lanes])
-
-    def longer(sample: Sample) -> bool:
-        return bool(sample.n > lanes)
-
-    def ragged(sample: Sample) -> bool:
-        return bool(sample.n % lanes)
-
     def without_tail(sample: Sample) -> Array:
         kept = body(sample, lanes)
         return form.number(sample.y * kept, sample.vector * kept)
 
-    return (
-        Mistake(
-            "pointer-not-advanced",
-            lambda s: form.combine(s, stuck(s), form.of(s)),
-            longer,
-        ),
-        Mistake("pointer-not-advanced", lambda s: form(s, form.number(s.y, stuck(s))), longer),
-        Mistake(
-            "pointer-not-advanced",
-            lambda s: form.combine(s, stuck(s), form.number(s.y, stuck(s))),
-            longer,
-        ),
-        Mistake("tail-ignored", lambda s: form(s, without_tail(s)), ragged),
-        Mistake("tail-ignored", lambda s: form(s, form.of(s)) * body(s, lanes), ragged),
-        Mistake("tail-ignored", lambda s: form(s, without_tail(s)) * body(s, lanes), ragged),
-    )
+    left, many = partial(ragged, lanes), partial(longer, lanes)
+    found = [
+        Mistake("tail-ignored", lambda s: form(s, without_tail(s)), left),
+        Mistake("tail-ignored", lambda s: form(s, form.of(s)) * body(s, lanes), left),
+        Mistake("tail-ignored", lambda s: form(s, without_tail(s)) * body(s, lanes), left),
+    ]
+    for places in misread(lanes):
+        for predict in _misreading(form, places):
+            found.append(Mistake("pointer-not-advanced", predict, many))
+    return tuple(found)
+
+
+def _misreading(form: Product, places: Callable[[int], Array]) -> Iterator[Formula]:
+    """The product with one operand, or all of them, read from the wrong places."""
+
+    def vector(sample: Sample) -> Array:
+        return np.asarray(sample.vector[:, places(sample.n)])
+
+    def y(sample: Sample) -> Array:
+        return np.asarray(sample.y[:, places(sample.n)])
+
+    yield lambda s: form.combine(s, vector(s), form.of(s))
+    yield lambda s: form(s, form.number(s.y, vector(s)))
+    yield lambda s: form(s, form.number(y(s), s.vector))
+    yield lambda s: form.combine(s, vector(s), form.number(s.y, vector(s)))
+    yield lambda s: form(s, form.of(s))[:, places(s.n)]
 
 
 def softmax_product() -> tuple[Mistake, ...]:
@@ -122,8 +147,8 @@ def softmax_product() -> tuple[Mistake, ...]:
         return np.asarray(twice * (sample.vector - _weighted(twice, sample.vector)))
 
     def logits(sample: Sample) -> Array:
-        x = np.where(np.isfinite(sample.given["x"]), sample.given["x"], 0.0)
-        return np.asarray(x * (sample.vector - _weighted(x, sample.vector)))
+        x = sample.given["x"]
+        return unsure(x, x * (sample.vector - _weighted(x, sample.vector)))
 
     return (
         Mistake("diagonal-only", _scaled(lambda s: s.y * (1.0 - s.y) * s.vector)),
@@ -134,6 +159,7 @@ def softmax_product() -> tuple[Mistake, ...]:
         Mistake("log-softmax-formula", lambda s: LOG_VJP(s, LOG_VJP.of(s))),
         Mistake("softmax-twice", _scaled(again)),
         Mistake("logits-for-probabilities", _scaled(logits), _from_logits),
+        *_from_wrong(SOFTMAX),
     )
 
 
@@ -155,19 +181,35 @@ def log_softmax_jvp() -> tuple[Mistake, ...]:
     )
 
 
+def _from_wrong(form: Product) -> tuple[Mistake, ...]:
+    """The right product of probabilities that were got from the logits in a wrong way."""
+
+    def predict(sample: Sample, formula: Formula) -> Array:
+        y = np.ma.asarray(formula(sample))
+        wrong = sample.with_probabilities(y.filled(np.nan))
+        mask = np.ma.getmaskarray(y).any(axis=1, keepdims=True)
+        made = form(wrong, form.of(wrong))
+        return np.ma.masked_array(made, mask=np.broadcast_to(mask, made.shape))
+
+    return tuple(
+        Mistake(name, partial(predict, formula=formula), _from_logits, layout)
+        for name, formula, layout in wrong_probabilities()
+    )
+
+
 def _logarithmic(form: Product) -> tuple[Mistake, ...]:
     """Mistakes in the products of log_softmax: of its formula, and of what `y` holds."""
 
     def as_probabilities(sample: Sample) -> Array:
-        y = np.where(np.isfinite(sample.log_y), sample.log_y, 0.0)
+        y = sample.log_y
         number = form.number(y, sample.vector)
-        return np.asarray(
-            sample.scale * (sample.vector - (y * number if form is LOG_VJP else number))
-        )
+        made = sample.vector - (y * number if form is LOG_VJP else number)
+        return unsure(y, sample.scale * made)
 
     return (
         Mistake("softmax-formula", lambda s: SOFTMAX(s, SOFTMAX.of(s))),
         Mistake("diagonal-only", _scaled(lambda s: (1.0 - s.y) * s.vector)),
         Mistake("missing-probability-factor", _scaled(lambda s: s.vector - _plain(s.y, s.vector))),
         Mistake("logits-for-probabilities", as_probabilities),
+        *_from_wrong(form),
     )
