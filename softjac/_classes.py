@@ -9,15 +9,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from softjac._types import Array
 
-__all__ = ["Classes"]
+__all__ = ["Classes", "once"]
 
-_FEW = 4
-_MANY = 4096
 _PARTS = 16
 
 
@@ -40,11 +37,10 @@ class Classes:
         return self._together(lax.psum, [jnp.sum(t, self.axes, keepdims=True) for t in terms])
 
     def accurate_sum(self, *terms: Array) -> list[Array]:
-        """Add with few roundings a term, whatever order XLA adds in.
+        """Add in pairs, whatever order XLA adds in.
 
-        Up to 4096 terms are summed exactly but for the last rounding; sixteen parts of a longer
-        axis are added to each other first, again and again. So a term passes through 1, 16, 31 or
-        46 roundings at n = 4096, 2^16, 2^20 or 2^24: at most 1 + 2 log2 n. Devices add one each.
+        Sixteen parts of an axis are added to each other in pairs, again and again: a term passes
+        through at most log2 n + 4 roundings, and one more for each device.
         """
         return self._together(lax.psum, [_accurate_sum(t, self.axes) for t in terms])
 
@@ -66,15 +62,21 @@ class Classes:
         return list(collective(jnp.stack(jnp.broadcast_arrays(*parts)), self.mesh_axis))
 
 
+def once(array: Array) -> Array:
+    """The array, asked of XLA as one of its own: not computed again in each loop that reads it."""
+    barrier: Any = lax.optimization_barrier
+    computed: Array = barrier(array)
+    return computed
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _accurate_sum(terms: Array, axes: tuple[int, ...]) -> Array:
-    # High and low parts must come from the same bits. A product that one loop fuses into its sum
-    # and another rounds first would not be the same: the selection stands in between.
-    terms = jnp.where(terms != 0, terms, 0)
     for axis in axes:
-        while terms.shape[axis] > _MANY:
-            terms = _add_parts(terms, axis)
-        terms = _exact_sum(terms, axis)
+        while terms.shape[axis] > 1:
+            # One loop a level: fused into one, the levels would be an expression of n terms.
+            terms = once(_add_parts(terms, axis))
+        if terms.shape[axis] == 0:
+            terms = jnp.sum(terms, axis, keepdims=True)
     return terms
 
 
@@ -85,34 +87,19 @@ def _accurate_sum_jvp(axes: tuple[int, ...], primals: Any, tangents: Any) -> Any
 
 
 def _add_parts(terms: Array, axis: int) -> Array:
-    """Add sixteen parts of an axis to each other, in sequence, padded with zeros."""
+    """Add sixteen parts of an axis to each other in pairs; what is left over stays behind them."""
     size = terms.shape[axis]
-    length = -(-size // _PARTS)
-    zero = np.zeros((), terms.dtype)
-    if length * _PARTS != size:
-        widths = [(0, 0, 0)] * terms.ndim
-        widths[axis] = (0, length * _PARTS - size, 0)
-        terms = lax.pad(terms, zero, widths)
-    shape = (*terms.shape[:axis], _PARTS, length, *terms.shape[axis + 1 :])
-    return jnp.sum(lax.reshape(terms, shape), axis)
-
-
-def _exact_sum(terms: Array, axis: int) -> Array:
-    """Add in any order, with one rounding: high parts exactly, then what they left.
-
-    With S >= 4 Σ|p|, q = (S + p) - S is a multiple of ulp(S) / 2, so that sums of q are exact, and
-    p - q is exact and at most ulp(S) / 2. With n terms in any order the error is one rounding and
-    4 n² u² Σ|p|, in float32 at most u Σ|p| for n = 2000. Where S would overflow, S is smaller and
-    the sum an ordinary one.
-
-    References:
-        S. M. Rump, T. Ogita and S. Oishi, "Accurate floating-point summation, part I", SIAM
-        Journal on Scientific Computing 31 (2008).
-    """
-    if terms.shape[axis] <= _FEW:
-        return jnp.sum(terms, axis, keepdims=True)
-    most = float(np.finfo(terms.dtype).max) / 2
-    bound = jnp.minimum(4 * jnp.sum(jnp.abs(terms), axis, keepdims=True), most)
-    high = (bound + terms) - bound
-    low = jnp.where(high == terms, 0, terms - high)  # an infinity leaves nothing
-    return jnp.sum(high, axis, keepdims=True) + jnp.sum(low, axis, keepdims=True)
+    length = max(size // _PARTS, 1)
+    count = min(size, _PARTS)
+    parts = [
+        lax.slice_in_dim(terms, number * length, (number + 1) * length, axis=axis)
+        for number in range(count)
+    ]
+    while len(parts) > 1:
+        pairs = [a + b for a, b in zip(parts[::2], parts[1::2], strict=False)]
+        parts = pairs + parts[2 * len(pairs) :]
+    if length * count == size:
+        return parts[0]
+    return lax.concatenate(
+        [parts[0], lax.slice_in_dim(terms, length * count, size, axis=axis)], axis
+    )

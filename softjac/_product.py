@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from softjac._classes import Classes
+from softjac._classes import Classes, once
 from softjac._types import Array
 
 __all__ = ["product"]
@@ -68,7 +68,7 @@ def _centred(y: Array, t: Array, classes: Classes) -> Array:
         jnp.where(present & (t <= mean), t, -jnp.inf),
         jnp.where(present & (t >= mean), -t, -jnp.inf),
     )
-    e = t - jnp.where(-above - mean < mean - below, -above, below)
+    e = once(t - jnp.where(-above - mean < mean - below, -above, below))
     return e - classes.accurate_sum(y * e)[0]
 
 

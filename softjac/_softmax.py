@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from softjac._classes import Classes
+from softjac._classes import Classes, once
 from softjac._derivatives import class_axes, in_float32
 from softjac._errors import ArgumentError
 from softjac._product import product
-from softjac._types import Array, ArrayLike, Axis
+from softjac._types import DTYPES, Array, ArrayLike, Axis
 
 __all__ = ["log_softmax", "softmax"]
 
@@ -78,7 +78,8 @@ def log_softmax(
     Numerics:
         Accurate relative to each entry, also where it is near 0: the largest term is left out of
         the sum and put back by log1p. Logits of -inf give -inf. A NaN, an infinite maximum, and
-        rows of -inf alone give NaN, as in `jax.nn.log_softmax`.
+        rows of -inf alone give NaN, as in `jax.nn.log_softmax`;
+        rows that `where` masks whole give -inf.
 
     Example:
         >>> print(log_softmax(jax.numpy.array([40.0, 0.0])))
@@ -121,7 +122,8 @@ def _log_probabilities(
     classes: Classes, x: Array, where: Array | None, scale: Array | None
 ) -> Array:
     shifted, exponentials = _shifted(classes, x, where, scale)
-    return shifted - jnp.log1p(_others(classes, shifted, exponentials))
+    log_y = shifted - jnp.log1p(_others(classes, shifted, exponentials))
+    return log_y if where is None else jnp.where(where, log_y, -jnp.inf)
 
 
 @_log_probabilities.defjvp
@@ -170,13 +172,13 @@ def _shifted(
         difference = jnp.where(jnp.isneginf(x), -jnp.inf, difference * scale)
         error = error * scale
     exponentials = jnp.exp(difference)
-    return difference, exponentials + exponentials * error
+    return difference, once(exponentials + exponentials * error)
 
 
 def _difference_error(x: Array, maximum: Array, difference: Array) -> Array:
-    """What x - maximum lost by rounding (Knuth's TwoSum); 0 where an infinity is involved."""
-    added = difference - x
-    error = (x - (difference - added)) - (maximum + added)
+    """What x - maximum lost by rounding (Dekker's FastTwoSum); 0 where an infinity is involved."""
+    at_x = jnp.abs(x) > jnp.abs(maximum)
+    error = jnp.where(at_x, (x - difference) - maximum, x - (maximum + difference))
     return jnp.where(jnp.isfinite(error), error, 0)
 
 
@@ -198,13 +200,18 @@ def _arguments(
     x = jnp.asarray(x)
     if jnp.issubdtype(x.dtype, jnp.integer):
         x = x.astype(jax.eval_shape(jnp.exp, x).dtype)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ArgumentError(f"{function}: x must be real numbers, not {x.dtype.name}")
+    if not jnp.issubdtype(x.dtype, jnp.floating) or x.dtype.name not in DTYPES:
+        raise ArgumentError(
+            f"{function}: x must be real numbers, integers or {', '.join(DTYPES)}, "
+            f"not {x.dtype.name}"
+        )
     if jnp.ndim(scale) != 0:
         raise ArgumentError(
             f"{function}: scale must be one number, not an array of shape {jnp.shape(scale)}; "
             "multiply the logits, or use jax.vmap"
         )
+    if jnp.issubdtype(jnp.result_type(scale), jnp.complexfloating):
+        raise ArgumentError(f"{function}: scale must be a real number")
     is_one = isinstance(scale, int | float) and scale == 1
     wide = jnp.promote_types(x.dtype, jnp.float32)
     factor = None if is_one else jnp.asarray(scale, wide)
@@ -212,5 +219,10 @@ def _arguments(
     if mask is not None:
         if mask.dtype != bool:
             raise ArgumentError(f"{function}: where must be boolean, not {mask.dtype.name}")
-        x = jnp.broadcast_to(x, jnp.broadcast_shapes(x.shape, mask.shape))
+        try:
+            x = jnp.broadcast_to(x, jnp.broadcast_shapes(x.shape, mask.shape))
+        except ValueError as error:
+            raise ArgumentError(
+                f"{function}: where of shape {mask.shape} does not fit x of shape {x.shape}"
+            ) from error
     return x, mask, factor, class_axes(function, x, axis)

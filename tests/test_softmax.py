@@ -153,6 +153,42 @@ def test_where(op: str, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("op", OPS)
+def test_rows_masked_whole(op: str) -> None:
+    """A row that `where` masks whole is 0, or -inf, with derivative 0, mapped over masks too."""
+    ours, theirs = both(op)
+    x, keep = normal(4), jnp.array([[True, False, True, True], [False] * 4])
+    mapped = jax.vmap(lambda row: ours(x, where=row))(keep)
+    np.testing.assert_array_equal(mapped[1], np.full(4, 0 if op == "softmax" else -np.inf))
+    np.testing.assert_array_equal(mapped[1], theirs(x, where=keep[1]))
+    pulled = jax.vjp(lambda x: ours(x, where=keep), jnp.stack([x, x]))[1](jnp.ones((2, 4)))[0]
+    assert np.all(np.isfinite(pulled))
+    assert not np.any(pulled[1])
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_what_does_not_fit_is_refused(op: str) -> None:
+    """Eight-bit floats, tangents of integers, complex scales and masks of another length."""
+    ours, x = getattr(softjac, op), normal(2, 3)
+    with pytest.raises(softjac.ArgumentError, match="float8"):
+        ours(x.astype("float8_e4m3fn"))
+    with pytest.raises(softjac.ArgumentError, match="real"):
+        ours(np.zeros(3, jax.dtypes.float0))
+    with pytest.raises(softjac.ArgumentError, match="real number"):
+        ours(x, scale=1j)
+    with pytest.raises(softjac.ArgumentError, match=r"where of shape \(5,\)"):
+        ours(x, where=jnp.ones(5, bool))
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_donated_logits(op: str) -> None:
+    """The result may take the place of the logits."""
+    ours, x = getattr(softjac, op), normal(3, 40)
+    expected = ours(x)
+    got = jax.jit(ours, donate_argnums=0)(x + 0)
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("op", OPS)
 def test_where_broadcasts_the_logits_too(op: str) -> None:
     """A mask with more rows than the logits gives a row for each of its own."""
     ours = getattr(softjac, op)
