@@ -369,17 +369,19 @@ def _exp(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     steps = np.abs(np.diff(error))
     largest = float(np.abs(error).max())
     usual = float(np.median(np.abs(error)))
-    if 32.0 * trial.precision.u < usual and largest < 0.9 and np.median(steps) < 0.1 * usual:
+    if 8.0 * trial.precision.u < usual and largest < 0.9 and np.median(steps) < 0.1 * usual:
         words = f"exp is off by up to {largest:.2g}, depending on x - max alone"
         yield "inaccurate-exp", 1.0, words
 
 
 def _precision(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Errors of the size of a 16-bit rounding, everywhere."""
-    worst = 0.0
+    worst, off_bound, elements = 0.0, 0, 0
     for item in items:
         if not item.failed.any():
             continue
+        places = _places(item)
+        off_bound, elements = off_bound + int(places.sum()), elements + places.size
         with np.errstate(all="ignore"):
             size = np.abs(item.exact[item.failed])
             largest = size.max(axis=1, keepdims=True)
@@ -387,5 +389,5 @@ def _precision(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
                 largest = largest + np.abs(item.vector[item.failed]).max(axis=1, keepdims=True)
             off = np.abs(item.got - item.exact)[item.failed] / (size + largest)
         worst = max(worst, float(np.where(np.isnan(off), np.inf, off).max()))
-    if worst < 2.0**-5:
+    if worst < 2.0**-5 and 5 * off_bound > elements:
         yield "low-precision", 1.0, f"errors up to {worst:.2g} of the row's largest element"

@@ -146,7 +146,7 @@ void jacobian_stride_ignored(const float *y, float *jac, size_t ldjac, size_t ro
 }
 
 // The offset of a matrix is kept in 16 bits.
-// @softmax_jacobian | values, output | index-overflow
+// @softmax_jacobian | values, output | index-overflow or output-not-written
 void jacobian_short_offset(const float *y, float *jac, int rows, int n) {
     for (int r = 0; r < rows; r++) {
         uint16_t offset = (uint16_t)(r * n * n);

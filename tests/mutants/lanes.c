@@ -79,7 +79,7 @@ void tail_not_stored(const float *x, float *y, size_t rows, size_t n) {
 }
 
 // The tail keeps its exponentials: it is written but not divided.
-// @softmax | values | unknown
+// @softmax | values | unknown or tail-ignored
 void tail_not_normalised(const float *x, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, x += n, y += n)
         scale_row8(y, 1 / exp_row8(x, max8(x, n), y, n), n & ~(size_t)7);

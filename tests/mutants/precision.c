@@ -117,7 +117,7 @@ void exp_in_fixed_point(const float *x, float *y, size_t rows, size_t n) {
 static float exp_cut_off(float t) { return t < -20 ? 0 : expf(t); }
 
 // Nothing below exp(-20).
-// @softmax | values | inaccurate-exp
+// @softmax | values | inaccurate-exp or exp-clamped
 void exp_zero_below_20(const float *x, float *y, size_t rows, size_t n) {
     softmax_with(exp_cut_off, x, y, rows, n);
 }

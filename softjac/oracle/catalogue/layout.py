@@ -58,10 +58,10 @@ LAYOUT: dict[str, Entry] = {
         ("a published AVX kernel",),
     ),
     "tail-ignored": Entry(
-        "The last n mod L elements do not enter the reduction.",
-        "The vector loop covers a multiple of L elements and no scalar loop follows for the "
-        "sum, so the tail is missing from the normaliser or from sum(y * dy), though it may be "
-        "written. Lengths that are multiples of L hide it.",
+        "The last n mod L elements are left out of a step.",
+        "A vector loop covers a multiple of L elements and no scalar loop follows it, so the "
+        "tail is missing from the maximum, from the normaliser or sum(y * dy), or from the last "
+        "step, though it may be written. Lengths that are multiples of L hide it.",
         "Add the remaining elements, with a masked load (neutral element in the unused lanes) "
         "or a scalar loop.",
     ),
