@@ -120,10 +120,11 @@ PLOTTED = {
     "softjac avx512": ("softjac, AVX-512", "#2f7fd6", "-o"),
     "softjac avx2": ("softjac, AVX2", "#22a3a3", "-s"),
     "softjac numpy out": ("softjac from NumPy, out given", "#7d74d9", "-^"),
+    "softjac jit": ("softjac inside jit", "#4f9a3f", "-v"),
     "torch out": ("PyTorch, out given", "#e0662f", "--o"),
     "torch": ("PyTorch", "#c99a1e", "--s"),
-    "xla": ("XLA", "#d1497e", "--^"),
-    "xla textbook": ("XLA", "#d1497e", "--^"),
+    "xla": ("XLA inside jit", "#d1497e", "--^"),
+    "xla textbook": ("XLA inside jit", "#d1497e", "--^"),
 }
 GREY = "#808890"
 
@@ -163,7 +164,7 @@ def plot(record: dict[str, Any], target: Path) -> None:
         axis.set_facecolor("none")
     axes[0].set_ylabel("time / the machine's limit, 1 thread")
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False)
+    figure.legend(handles, labels, loc="lower center", ncols=4, frameon=False)
     figure.tight_layout(rect=(0, 0.1, 1, 1))
     figure.savefig(target, transparent=True, metadata={"Date": None})
     pyplot.close(figure)
