@@ -74,9 +74,9 @@ def _offsets(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         length = item.got.shape[1]
         ends += [(int(row) + 1) * length for row in np.flatnonzero(item.failed)]
         sound = max([sound, *((int(row) + 1) * length for row in np.flatnonzero(item.passed))])
-    longest = max(item.got.shape[1] for item in items)
+    shortest = min(item.got.shape[1] for item in items if item.failed.any())
     for bits in (15, 16):
-        if 2**bits <= min(ends) and longest <= 2 ** (bits - 2) <= sound:
+        if 2**bits <= min(ends) and shortest <= 2 ** (bits - 2) <= sound:
             yield "index-overflow", 1.0, f"wrong only from element 2^{bits} of a call on"
             return
 
@@ -253,6 +253,19 @@ def _exchanged(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             return
 
 
+def _edge(trial: Trial, below: int, low: int) -> tuple[int, int]:
+    """The neighbouring lengths of which one is right and the next is wrong, by bisection."""
+    while low - below > 1:
+        middle = (below + low) // 2
+        task = Task("random", middle, 2, trial.seed)
+        if not trial.allows(task) or not trial.affordable(middle):
+            break
+        batch = trial.run_aside([task])[0]
+        trial.judge([batch])
+        below, low = (below, middle) if batch.failed().any() else (middle, low)
+    return below, low
+
+
 def _near(item: Evidence, got: Array, exact: Array) -> Array:
     """Whether elements are equal up to a few roundings."""
     with np.errstate(all="ignore"):
@@ -274,6 +287,8 @@ def _lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     below = max((n for n in sound if n < low), default=0)
     if below < 16 and high >= max(trial.lengths):
         return  # right only where most formulas are
+    if high >= max(trial.lengths):
+        below, low = _edge(trial, below, low)
     if high >= max(trial.lengths) and any(abs(below + 1 - edge) <= 2 for edge in (2**15, 2**16)):
         yield "index-overflow", 1.0, f"wrong from n = {low} on, right up to n = {below}"
     elif high < max(trial.lengths) or below >= 16:

@@ -97,6 +97,12 @@ class Caller:
         other._found = self._found
         return other
 
+    def prepare(self, call: Call) -> None:
+        """Imports what the call needs: threads that import a library at once find half of it."""
+        with wide_floats(self._plan.dtype):
+            for role in self._plan.inputs:
+                self._arrays.give(self._kind, role, call.inputs[role], call.layout)
+
     def make(self, call: Call) -> Outcome:
         """One call and what came of it; only the end of the process is not survived."""
         kind, layout = self._kind, call.layout
@@ -182,16 +188,22 @@ class Caller:
 
 def call_together(caller: Caller, calls: Sequence[Call], rounds: int) -> list[Outcome]:
     """Makes all the calls at once, a thread each, `rounds` times; outcomes round by round."""
+    caller.prepare(calls[0])
     barrier = threading.Barrier(len(calls))
     outcomes: list[list[Outcome]] = [[] for _ in calls]
+    broken: list[Exception] = []
     ended = threading.Semaphore(0)
 
     def work(place: int) -> None:
         twin = caller.twin()
-        with contextlib.suppress(threading.BrokenBarrierError, LeftError):
-            for _ in range(rounds):
-                barrier.wait()
-                outcomes[place].append(twin.make(calls[place]))
+        try:
+            with contextlib.suppress(threading.BrokenBarrierError, LeftError):
+                for _ in range(rounds):
+                    barrier.wait()
+                    outcomes[place].append(twin.make(calls[place]))
+        except Exception as error:  # not the candidate's: those are outcomes
+            broken.append(error)
+            barrier.abort()
         ended.release()
 
     threads = [threading.Thread(target=work, args=(p,), daemon=True) for p in range(len(calls))]
@@ -206,6 +218,8 @@ def call_together(caller: Caller, calls: Sequence[Call], rounds: int) -> list[Ou
         for thread in threads:
             interrupt(thread, LeftError)
         raise
+    if broken:
+        raise broken[0]
     return [outcome for together in zip(*outcomes, strict=True) for outcome in together]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from softjac.oracle.trial import Failure, Trial
 
 __all__ = ["explain_by_symptom"]
 
+Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
 
 
@@ -37,6 +39,8 @@ def _of_one(trial: Trial, failure: Failure) -> str | None:
         return _of_fault(trial, failure)
     if kind == "outside":
         return "row-stride" if _in_gaps_only(trial) else "out-of-bounds-write"
+    if kind == "lost" and any(other.kind == "exit" for other in trial.failures):
+        return None
     if kind == "lost" or (kind == "exit" and outcome and "signal" in outcome.message.lower()):
         return "crash"
     return {
@@ -96,7 +100,8 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
         return
     pattern = POISON[trial.candidate.dtype]["finite"]
     held = float(np.array([pattern], f"u{trial.dtype.itemsize}").view(trial.dtype)[0])
-    kept = [np.asarray(failure.batch.got[failure.row] == held) for failure in mine]
+    trial.judge([failure.batch for failure in mine if failure.batch.exact is None])
+    kept = [_kept(failure, held) for failure in mine]
     if not any(places.any() for places in kept):
         yield "accumulates", 1.0, mine[0].told()
         return
@@ -106,6 +111,13 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
             yield "tail-not-written", 1.0, words
             return
     yield "output-not-written", 1.0, mine[0].told()
+
+
+def _kept(failure: Failure, held: float) -> Array:
+    """Which elements still are what the output held, where a sum with the right one would show."""
+    batch, row = failure.batch, failure.row
+    kept = batch.got[row] == held
+    return np.asarray(kept if batch.exact is None else kept & (np.abs(batch.exact[row]) > 1e-2))
 
 
 def _of_state(trial: Trial) -> Iterator[Explained]:

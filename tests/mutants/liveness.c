@@ -133,7 +133,7 @@ void vjp_exits_quietly(const float *y, const float *dy, float *dx, size_t rows, 
 }
 
 // Asserts that the probabilities of each row sum to 1 exactly.
-// @softmax_vjp | values | exits
+// @softmax_vjp | values | exits or crash
 void vjp_asserts_sum(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++) {
         if (n && row_sum(y + r * n, n) != 1) {

@@ -124,6 +124,9 @@ def _of_one_row() -> Iterator[tuple[str, Formula]]:
     for lanes in VECTOR_LENGTHS:
         yield "partial-max", partial(_partial, seen=partial(_whole_vectors, lanes=lanes))
         yield "partial-max", partial(_partial, seen=partial(_first_vector, lanes=lanes))
+        for lost in range(4):
+            yield "partial-max", partial(_partial, seen=partial(_quarter, lanes=lanes, lost=lost))
+        yield "partial-max", partial(_partial, seen=partial(_low_half, lanes=lanes))
 
 
 def _of_many_rows() -> Iterator[tuple[str, Formula]]:
@@ -221,7 +224,7 @@ def _padded(sample: Sample, epsilon: float) -> Array:
     return np.asarray(weights / (weights.sum(axis=1, keepdims=True) + epsilon))
 
 
-def _partial(sample: Sample, seen: Callable[[int], slice]) -> Array:
+def _partial(sample: Sample, seen: Callable[[int], slice | Array]) -> Array:
     """The maximum is that of a part of the row."""
     part = sample.z[:, seen(sample.n)]
     if not part.size:
@@ -276,6 +279,19 @@ def _shifted_by_row(sample: Sample, row: int) -> Array:
 def _copied_row(sample: Sample, row: int) -> Array:
     """One row's result for every row."""
     return np.repeat(sample.y[[row]], sample.rows, axis=0)
+
+
+def _quarter(n: int, lanes: int, lost: int) -> Array:
+    """All but one quarter of each vector: an accumulator that is left out."""
+    place = np.arange(n)
+    kept = (place % lanes // (lanes // 4) != lost) | (place >= n // lanes * lanes)
+    return np.flatnonzero(kept)
+
+
+def _low_half(n: int, lanes: int) -> Array:
+    """The lower half of each vector."""
+    place = np.arange(n)
+    return np.flatnonzero((place % lanes < lanes // 2) | (place >= n // lanes * lanes))
 
 
 def _tail_unsummed(sample: Sample, lanes: int) -> Array:
