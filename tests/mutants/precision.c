@@ -128,7 +128,7 @@ static float exp_magic(float t) {
     float z = t * 1.44269504f + 12582912.0f, k = z - 12582912.0f;
     int32_t bits, magic = 0x4b400000;
     memcpy(&bits, &z, 4);
-    bits -= magic;
+    bits = (int32_t)((uint32_t)bits - (uint32_t)magic); // as the machine wraps
     float r = fmaf(k, -0.693359375f, t), p = 1;
     r = fmaf(k, 2.12194440e-4f, r);
     for (int d = 7; d > 0; d--)
@@ -136,8 +136,8 @@ static float exp_magic(float t) {
     return bits < -126 ? 0 : power_of_two(bits) * p;
 }
 
-// Rounds by adding 1.5 * 2^23, which fails for arguments below -3e6.
-// @softmax | values | inaccurate-exp | effort standard | seen tt-metal#55798
+// Rounds by adding 1.5 * 2^23, which fails for arguments between -1.7e7 and -8.7e6.
+// @softmax | values | inaccurate-exp or unknown | seen tt-metal#55798
 void exp_magic_out_of_range(const float *x, float *y, size_t rows, size_t n) {
     softmax_with(exp_magic, x, y, rows, n);
 }
