@@ -38,9 +38,15 @@ int64_t softjac_guard_environment(void) { return machine_changes(); }
 
 /* --- opening ------------------------------------------------------------------------------- */
 
+/* Zeroed memory away from the heap, which a candidate may flood. */
+static void *map_zeroed(size_t bytes) {
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
 softjac_guard *softjac_guard_open(const softjac_guard_plan *plan, int file, int64_t threads) {
-    struct softjac_guard *guard = calloc(1, sizeof *guard);
-    struct slot *slots = calloc((size_t)threads, sizeof *slots);
+    struct softjac_guard *guard = map_zeroed(sizeof *guard);
+    struct slot *slots = map_zeroed((size_t)threads * sizeof *slots);
     if (!guard || !slots)
         goto failed; /* the process is of no use then: what was allocated goes with it */
     guard->plan = *plan;
@@ -81,8 +87,9 @@ static void probe_heap(void) {
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) release(blocks[i]);
 }
 
-/* Whether the allocator still works after it, or the candidate, called abort. */
+/* Whether the allocator still works after a signal; what is known of that signal is kept. */
 static int heap_is_sound(struct slot *slot) {
+    softjac_guard_result known = *slot->result;
     int sound = 0;
     if (sigsetjmp(slot->jump, 1) == 0) {
         slot->inside = 1;
@@ -90,6 +97,7 @@ static int heap_is_sound(struct slot *slot) {
         sound = 1;
     }
     slot->inside = 0;
+    *slot->result = known;
     return sound;
 }
 
@@ -281,7 +289,7 @@ int64_t softjac_guard_run(softjac_guard *guard, const softjac_guard_call *calls,
         run_call(&guard->slots[0], &calls[i], &results[i], inputs, outputs, NULL, 1);
         /* The parent then starts another process for the rest. */
         if (results[i].environment & SOFTJAC_GUARD_DESCRIPTOR ||
-            (results[i].signal == SIGABRT && !heap_is_sound(&guard->slots[0])))
+            (results[i].signal != 0 && !heap_is_sound(&guard->slots[0])))
             break;
     }
     alarm(0);
