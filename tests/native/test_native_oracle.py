@@ -31,8 +31,7 @@ def judged(op: str, dtype: str, isa: str, folder: Path) -> Any:
 
 def check(op: str, dtype: str, isa: str, folder: Path) -> None:
     """Verified, and the tails kept by what has any."""
-    found = judged(op, dtype, isa, folder)
-    (report,) = found["reports"]
+    report = judged(op, dtype, isa, folder)
     assert report["verdict"] == "verified"
     if op in DERIVATIVES:
         assert report["accuracy"]["componentwise_tails"] is True
