@@ -155,7 +155,6 @@ LOGITS: dict[str, Callable[[_Noise], Array]] = {
         * (1.0 + z.uniform(0)[:, :1])
         * np.where(z.here | (z.uniform(3) < 0.3), 1.0, 1.0 - 2.0**-6)
     ),
-    "scales": lambda z: np.where(z.here, 0.0, -(z.reach ** z.uniform(0))),
     "dyadic": lambda z: np.where(_first_power(z), -np.inf, 0.0),
     "masked-start": _masked(lambda z: np.arange(z.n)[None, :] < z.at[:, None] + 1),
     "masked-end": _masked(lambda z: np.arange(z.n)[None, :] >= z.at[:, None]),
