@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem as Completion
 
 import softjac
 from softjac._errors import ArgumentError, SoftjacError
@@ -41,6 +43,21 @@ Completion in the shell (bash; zsh and fish likewise):
 """
 
 
+FILE = click.Path(dir_okay=False)
+
+
+class OpName(click.Choice[str]):
+    """An op by its name; one that is not there is told from the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, if there is such an op."""
+        if value not in self.choices:
+            near = get_close_matches(str(value), self.choices, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self.fail(f"{value!r} is not one of {', '.join(self.choices)}{hint}", param, ctx)
+        return str(value)
+
+
 def op_names() -> list[str]:
     """The ops there are: one file each."""
     return [module.name for module in iter_modules([str(FOLDER / "oracle" / "ops")])]
@@ -51,12 +68,14 @@ def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.option(
             "--op",
-            type=click.Choice(op_names()),
+            type=OpName(op_names()),
             metavar="OP",
             help="What it claims to compute; softjac ops lists them.",
         ),
         click.option("--prototype", metavar="TEXT", help="Its C prototype; names are roles."),
-        click.option("--header", metavar="FILE", help="Take the prototype from a header."),
+        click.option(
+            "--header", type=FILE, metavar="FILE", help="Take the prototype from a header."
+        ),
         click.option(
             "--roles",
             metavar="NAME=ROLE,...",
@@ -115,9 +134,28 @@ def parsed_pairs(
     return {name.strip(): role.strip() for name, role in pairs}
 
 
+def files(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[Completion]:
+    """A target begins with the name of a file: the shell completes it."""
+    return [Completion(begun, type="file")]
+
+
+def identifiers(
+    _context: click.Context, _parameter: click.Parameter, begun: str
+) -> list[Completion]:
+    """The names of bugs that begin so."""
+    from softjac.oracle.catalogue import CATALOGUE
+
+    return [Completion(name, help=entry.title) for name, entry in CATALOGUE.items()
+            if name.startswith(begun)]  # fmt: skip
+
+
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given on the command line."""
-    return {key: value for key, value in options.items() if value not in (None, False, ())}
+    return {
+        key: value
+        for key, value in options.items()
+        if value is not None and value is not False and value != ()  # 0 is given, too
+    }
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -136,7 +174,7 @@ def cli() -> None:
 
 
 @cli.command(epilog="Exit status: 0 verified, 1 refuted, 2 cannot run, 3 inconclusive.")
-@click.argument("target", required=False)
+@click.argument("target", required=False, shell_complete=files)
 @click.option("--all", "every", is_flag=True, help="Every candidate of softjac.toml.")
 @candidate_options
 @click.option(
@@ -145,10 +183,12 @@ def cli() -> None:
     help="How much is tried. Default: standard.",
 )
 @click.option("--seed", type=int, metavar="N", help="Of the random inputs. Default: 0.")
-@click.option("--json", metavar="FILE", help="Write a report as JSON.")
-@click.option("--junit-xml", metavar="FILE", help="Write a report that CI servers read.")
-@click.option("--html", metavar="FILE", help="Write a report as one page, with pictures.")
-@click.option("--markdown", metavar="FILE", help="Write a report for a pull request.")
+@click.option("--json", type=FILE, metavar="FILE", help="Write a report as JSON.")
+@click.option("--junit-xml", type=FILE, metavar="FILE", help="Write a report that CI servers read.")
+@click.option(
+    "--html", type=FILE, metavar="FILE", help="Write a report as one page, with pictures."
+)
+@click.option("--markdown", type=FILE, metavar="FILE", help="Write a report for a pull request.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the verdict, one line a candidate.")
 @click.pass_context
 def verify(
@@ -164,7 +204,7 @@ def verify(
     markdown: str | None,
     **options: Any,
 ) -> None:
-    r"""Judge a candidate, or with --all every one of the configuration.
+    """Judge a candidate, or with --all each one of softjac.toml.
 
     \b
     TARGET is one of
@@ -220,11 +260,11 @@ def verify(
 
 @cli.command(epilog="Exit status: 0 it passes now, 1 it still fails, 2 cannot run.")
 @click.argument("replay")
-@click.argument("target")
+@click.argument("target", shell_complete=files)
 @candidate_options
 @click.pass_context
 def replay(context: click.Context, /, replay: str, target: str, **options: Any) -> None:
-    r"""Run one counterexample again, bit for bit.
+    """Run one counterexample again, bit for bit.
 
     REPLAY is the string that a report gives for it, TARGET and the options are those of verify.
 
@@ -246,7 +286,7 @@ def replay(context: click.Context, /, replay: str, target: str, **options: Any) 
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("x", nargs=-1, required=True, type=float, metavar="X [X ...]")
 def show(x: tuple[float, ...]) -> None:
-    r"""Print softmax, its Jacobian and its VJP at the given logits.
+    """Print softmax, its Jacobian and its VJP at the given logits.
 
     \b
     Examples:
@@ -261,7 +301,7 @@ def show(x: tuple[float, ...]) -> None:
 
 @cli.command()
 def ops() -> None:
-    r"""List the ops, with the roles each takes and gives.
+    """List the ops, with the roles each takes and gives.
 
     \b
     Example:
@@ -276,9 +316,9 @@ def ops() -> None:
 
 
 @cli.command()
-@click.argument("identifier", required=False, metavar="[ID]")
+@click.argument("identifier", required=False, metavar="[ID]", shell_complete=identifiers)
 def diagnoses(identifier: str | None) -> None:
-    r"""List the bugs that the oracle names, or explain one.
+    """List the bugs that the oracle names, or explain one.
 
     \b
     Examples:
@@ -294,8 +334,6 @@ def diagnoses(identifier: str | None) -> None:
                 click.echo(line)
         return
     if identifier not in CATALOGUE:
-        from difflib import get_close_matches
-
         near = get_close_matches(identifier, CATALOGUE, n=1)
         hint = f"did you mean {near[0]}?" if near else "`softjac diagnoses` lists them"
         raise ArgumentError(f"no diagnosis is called {identifier}; {hint}")
@@ -305,7 +343,7 @@ def diagnoses(identifier: str | None) -> None:
 
 @cli.command()
 def info() -> None:
-    r"""Print versions, the CPU's features and the instruction set in use.
+    """Print versions, CPU features and the instruction set in use.
 
     \b
     Example:
@@ -318,10 +356,10 @@ def info() -> None:
 
 
 @cli.command()
-@click.argument("sources", nargs=-1, required=True, metavar="FILE...")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 @click.option("--force", is_flag=True, help="Replace a softjac.toml that is there.")
 def init(sources: tuple[str, ...], *, force: bool) -> None:
-    r"""Write a first softjac.toml from C headers, C sources or shared libraries.
+    """Write a first softjac.toml from headers, sources or libraries.
 
     A header gives the prototypes, a library the target; with both, each function of the header
     that the library exports becomes a candidate.
@@ -357,7 +395,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = cli.main(arguments, prog_name="softjac", standalone_mode=False)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "softjac"
-        status = fail(f"{error.format_message().rstrip('.')}; see {command} --help")
+        said = error.format_message().rstrip(".")
+        status = fail(f"{said}{' See' if said.endswith('?') else '; see'} {command} --help")
     except click.ClickException as error:
         status = fail(error.format_message())
     except click.Abort:

@@ -146,6 +146,9 @@ def test_options_arrive_as_verify_takes_them(command: Command, asked: dict[str, 
         "prototype": "void f()",
     }
     asked.clear()
+    command("verify", "m:verified", "--op", "softmax", "--seed", "0", "--over-read", "0")
+    assert asked == {"target": "m:verified", "op": "softmax", "seed": 0, "over_read": 0}
+    asked.clear()
     command("verify", "m:verified", "--op", "softmax")
     assert asked == {"target": "m:verified", "op": "softmax"}
 
@@ -190,7 +193,8 @@ def test_github_gets_annotations(
     [
         ("verify", "TARGET is missing"),
         ("verify m:f", "--op is missing"),
-        ("verify m:f --op softmaxx", "'softmaxx' is not one of"),
+        ("verify m:f --op softmaxx", "did you mean softmax? See softjac verify --help"),
+        ("verify m:f --op softmax --json .", "File '.' is a directory"),
         ("verify --all m:f", "leave TARGET out"),
         ("verify --all --assume n>=1", "leave --assume out"),
         ("verify m:f --op softmax --roles a", "expected name=role,..., got 'a'"),
@@ -283,7 +287,8 @@ def test_every_help_text_has_an_example(command: Command, name: str) -> None:
     """Help teaches: each command shows at least one line to type."""
     status, output, _ = command(name, "--help")
     assert status == 0
-    assert f"  softjac {name}" in output
+    assert f"\n    softjac {name}" in output
+    assert "\\b" not in output
     assert all(len(line) <= 100 for line in output.splitlines())
 
 
@@ -296,6 +301,28 @@ def test_completion_in_the_shell(shell: str) -> None:
         pytest.skip("no bash here, whose version the script asks for")
     found = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert "_SOFTJAC_COMPLETE" in found.stdout
+
+
+@pytest.mark.parametrize(
+    "words, last, offered",
+    [
+        ("softjac verify --op softmax_v", 3, ["plain,softmax_vjp"]),
+        ("softjac diagnoses pointer", 2, ["plain,pointer-not-advanced"]),
+        ("softjac verify ker", 2, ["file,ker"]),
+    ],
+    ids=["op", "diagnosis", "target"],
+)
+def test_words_are_completed(words: str, last: int, offered: list[str]) -> None:
+    """Names of ops and of bugs complete, and a target as a file does."""
+    environment = {
+        **os.environ,
+        "_SOFTJAC_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(last),
+    }
+    command = [str(Path(sys.executable).with_name("softjac"))]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert found.stdout.split() == offered
 
 
 def judged(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -325,12 +352,23 @@ PROTOTYPE = "int refusing(const float *y, const float *dy, float *dx, size_t n)"
     [
         (("mine.py:right",), 0, "VERIFIED  mine.py:right: softmax_vjp, float32"),
         (("mine.py:wrong",), 1, "diagonal-only"),
-        (("mine.py:absent",), 2, "ERROR"),
+        (("mine.py:absent",), 2, "mine.py:absent: there is no absent; it has right, wrong"),
         (("absent.so:f", "--prototype", PROTOTYPE), 2, "ERROR"),
         (("refusing.c:refusing", "--prototype", "int refusing(float z)"), 2, "ERROR"),
+        (("broken.py:f",), 2, "No module named 'absent' (broken.py, line 2)"),
+        (("mine.py:right", "--timeout", "0"), 2, "expected seconds above 0"),
         (("refusing.c:refusing", "--prototype", PROTOTYPE), 3, "INCONCLUSIVE"),
     ],
-    ids=["verified", "refuted", "no function", "no library", "bad prototype", "refuses"],
+    ids=[
+        "verified",
+        "refuted",
+        "no function",
+        "no library",
+        "bad prototype",
+        "import",
+        "time",
+        "refuses",
+    ],
 )
 def test_exit_status_of_real_runs(
     tmp_path: Path, words: tuple[str, ...], status: int, said: str
@@ -338,6 +376,7 @@ def test_exit_status_of_real_runs(
     """Each situation of the contract, through the command line, with its report."""
     (tmp_path / "mine.py").write_text(RIGHT + WRONG)
     (tmp_path / "refusing.c").write_text(REFUSING)
+    (tmp_path / "broken.py").write_text("f = None\nimport absent\n")
     options = ("--op", "softmax_vjp", "--effort", "quick", "--json", "report.json")
     done = judged("verify", *words, *options, folder=tmp_path)
     assert done.returncode == status, done.stdout + done.stderr

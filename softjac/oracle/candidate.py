@@ -114,7 +114,7 @@ def load(
         SandboxError: the platform has no sandbox, or the compiled guard is missing.
     """
     if op not in OPS:
-        hint = did_you_mean(op, OPS).rstrip(".")
+        hint = did_you_mean(op, OPS)
         raise CandidateError(f"unknown op {op}{hint} (known: {', '.join(OPS)})")
     if isinstance(target, CFunction):
         prototype = prototype or target.prototype

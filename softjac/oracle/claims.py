@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ def claims(
         if others[option] not in known:
             expected = ", ".join(value for value in known if value)
             raise CandidateError(f"--{option} {others[option]}: expected one of {expected}")
+    array = others["array"]
+    if array is not None and importlib.util.find_spec(array) is None:
+        raise CandidateError(f"--array {array}: {array} is not installed beside softjac")
     if others["over_read"] < 0:
         raise CandidateError(f"--over-read {others['over_read']}: expected 0 or more bytes")
     if align is not None and (align < 1 or align & (align - 1) or align > 4096):

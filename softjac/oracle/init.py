@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,12 +88,13 @@ def exported(library: Path) -> set[str]:
     """The functions that a shared library exports, by the `nm` that comes with every compiler."""
     if shutil.which("nm") is None:
         raise ArgumentError(f"cannot list the symbols of {library}: nm is not installed")
-    for flags in (["-D", "--defined-only"], ["-gU"]):
-        listed = subprocess.run(["nm", *flags, str(library)], capture_output=True, text=True)
-        if listed.returncode == 0:
-            lines = [line.split() for line in listed.stdout.splitlines()]
-            return {line[-1].removeprefix("_") for line in lines if line[-2:-1] == ["T"]}
-    raise ArgumentError(f"cannot list the symbols of {library}: {listed.stderr.strip()}")
+    flags = ["-gU"] if sys.platform == "darwin" else ["-D", "--defined-only"]
+    listed = subprocess.run(["nm", *flags, str(library)], capture_output=True, text=True)
+    if listed.returncode != 0:
+        reason = listed.stderr.strip().removeprefix("nm: ").removeprefix(f"{library}: ")
+        raise ArgumentError(f"cannot list the symbols of {library}: {reason}")
+    lines = [line.split() for line in listed.stdout.splitlines()]
+    return {line[-1].removeprefix("_") for line in lines if line[-2:-1] == ["T"]}
 
 
 def table(function: Function, target: str) -> str:

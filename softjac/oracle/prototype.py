@@ -271,8 +271,14 @@ def _explain(text: str, declaration: str, error: Exception) -> str:
     for word in types:
         if word not in _NAMED and word not in _KEYWORDS:
             hint = did_you_mean(word, [*_NAMED, *_KEYWORDS])
-            return f"prototype {_short(text)}: unknown type {word}{hint} Write what it stands for"
-    return f"not a C prototype: {_short(text)} ({re.sub(r'^.*?: ', '', str(error).strip())})"
+            return (
+                f"prototype {_short(text)}: unknown type {word}{hint or '.'} "
+                "Write what it stands for"
+            )
+    if text.count("(") != text.count(")"):
+        return f"not a C prototype: {_short(text)}: a parenthesis is missing"
+    place = re.sub(r"^.*?: (before: )?", "", str(error).strip())
+    return f"not a C prototype: {_short(text)}: cannot be read from {place!r} on"
 
 
 def _short(text: str) -> str:

@@ -259,7 +259,7 @@ def _imported(source: tuple[str, str], dtype: str) -> tuple[ChildProcess, Descri
     spare = _spare.pop((*source, dtype), None)
     if spare is not None and spare.is_alive:
         return spare, None
-    name = ":".join(source)
+    name = f"{Path(source[0]).name}:{source[1]}"
     child = ChildProcess(
         ("python", source, [str(Path.cwd()), *sys.path]),
         environment={"JAX_ENABLE_X64": "1"} if dtype == "float64" else {},

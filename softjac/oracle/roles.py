@@ -77,7 +77,7 @@ def name_roles(
             elsewhere = _ELSEWHERE.get(name.lower(), "")
             hint = f"; did you mean {elsewhere}?" if elsewhere else did_you_mean(name, ROLES)
             raise CandidateError(
-                f"{function}: parameter {name} is no role{hint} Rename it, or say "
+                f"{function}: parameter {name} is no role{hint or '.'} Rename it, or say "
                 f"--roles {name}={elsewhere or 'ROLE'}; the roles are {', '.join(ROLES)}"
             )
         if role in result.values():
@@ -89,5 +89,5 @@ def name_roles(
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint at the nearest known word, if one is near."""
-    near = difflib.get_close_matches(word, list(known), 1, 0.6)
-    return f"; did you mean {near[0]}?" if near else "."
+    near = difflib.get_close_matches(word.lower(), list(known), 1, 0.6)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -61,7 +61,11 @@ def match(
     named = name_roles(names, roles, function)
     for name, role in named.items():
         if role == op.output:
-            raise CandidateError(f"{function}: {name} is the output, which a callable returns")
+            takes = " or ".join(", ".join(takes) for takes in op.takes)
+            raise CandidateError(
+                f"{function}: {name} is the output of {op.name}, which a callable returns; its "
+                f"parameters are {takes}"
+            )
         if role.startswith("ld"):
             raise CandidateError(f"{function}: {name} is a row stride, which arrays carry here")
     arrays = [role for role in named.values() if role in ARRAY_ROLES]

@@ -65,6 +65,8 @@ def verify(
     if effort not in EFFORTS:
         known = ", ".join(EFFORTS)
         raise ArgumentError(f"effort is one of {known}, not {effort!r}")
+    if not timeout > 0:
+        raise ArgumentError(f"timeout {timeout:g}: expected seconds above 0")
     started = time.perf_counter()
     loaded = candidate if isinstance(candidate, Candidate) else load(candidate, **options)
     tell = progress or (lambda *told: None)

@@ -51,6 +51,10 @@ def main() -> None:
     os._exit(0)  # what a candidate registered with atexit is not run
 
 
+class _NameMissingError(Exception):
+    """The candidate's module was imported, and has no such name."""
+
+
 class _Native:
     """Has `csrc/guard.c` call a C function."""
 
@@ -182,8 +186,10 @@ class _Python:
         warnings.simplefilter("ignore")  # the candidate's own affair
         try:
             self._function = _import(*source)
+        except _NameMissingError as missing:
+            raise _RefusedError("candidate", str(missing)) from None
         except Exception as error:
-            reason = f"cannot be imported: {type(error).__name__}: {error}"
+            reason = f"cannot be imported: {type(error).__name__}: {error}{_line_of(error)}"
             raise _RefusedError("candidate", reason) from None
         except SystemExit as error:
             raise _RefusedError("candidate", f"importing it exits: {error}") from None
@@ -230,10 +236,27 @@ def _import(module: str, name: str) -> Any:
     for part in name.split("."):
         if not hasattr(found, part):
             near = difflib.get_close_matches(part, dir(found), 1, 0.6)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise AttributeError(f"{module} has no {part}{hint}")
+            hint = f"; did you mean {near[0]}?" if near else f"; it has {_functions_of(found)}"
+            raise _NameMissingError(f"there is no {part}{hint}")
         found = getattr(found, part)
     return found
+
+
+def _functions_of(loaded: Any) -> str:
+    """The names of the first few functions of a module."""
+    found = getattr(loaded, "__dict__", {}).items()
+    names = [name for name, value in found if callable(value) and not name.startswith("_")]
+    return ", ".join([*names[:5], "..."] if len(names) > 5 else names) or "no functions"
+
+
+def _line_of(error: Exception) -> str:
+    """Where in the candidate's module its import failed; nothing where the error says so itself."""
+    import traceback
+
+    if isinstance(error, SyntaxError):
+        return ""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name == "<module>"]
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
 
 if __name__ == "__main__":

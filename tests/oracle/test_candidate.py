@@ -299,7 +299,7 @@ def test_a_source_that_does_not_compile_shows_the_first_errors(tmp_path: Path) -
     ("function", "options", "reason"),
     [
         (lambda a, b: a, {}, "parameter a is no role"),
-        (lambda y, dy, dx: None, {}, "dx is the output, which a callable returns"),
+        (lambda y, dy, dx: None, {}, "its parameters are y, dy or x, dy"),
         (lambda y, dy, ldy: None, {}, "ldy is a row stride, which arrays carry here"),
         (lambda y: None, {}, "the parameters name y, dx"),
         (lambda y, dy: dy, {"prototype": PROTOTYPE}, "--prototype is for C candidates"),
@@ -331,3 +331,9 @@ def test_loading_a_library_is_quick(source: Path) -> None:
     begin = time.perf_counter()
     load(f"{source}:f", op="softmax_vjp", prototype=PROTOTYPE)
     assert time.perf_counter() - begin < 3
+
+
+def test_arrays_of_a_library_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--array torch` without PyTorch is an error of the command, not of the candidate."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "torch is not installed" in error(lambda y, dy: dy, array="torch")

@@ -400,7 +400,7 @@ def test_progress_is_told() -> None:
         ("import os; os._exit(5)", "exit status 5"),
         ("while True: pass", "takes more than"),
         ("f = 3", "is of type int, not a callable"),
-        ("def ff(y, dy): return dy", "has no f; did you mean ff?"),
+        ("def ff(y, dy): return dy", "there is no f; did you mean ff?"),
     ],
 )
 def test_a_module_that_cannot_be_imported_is_an_error(
