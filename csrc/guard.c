@@ -334,11 +334,17 @@ static void on_hold(int number) {
     errno = saved;
 }
 
-/* Holds up one thread after the other until all have made their calls. */
+/* Holds up one thread after the other until all have made their calls. The pauses grow with the
+ * round's age: each hold-up costs a wait for a processor, on a busy machine a long one, so that a
+ * long call must meet no more than some hundred of them. */
 static void hold_up(struct party *all, int64_t parties, const softjac_guard_progress *progress,
                     int64_t calls) {
-    struct timespec moment = {0, 10000};
-    for (int64_t i = 0; __atomic_load_n(&progress->ticks, __ATOMIC_RELAXED) < calls; i++) {
+    int64_t made, round = -1;
+    double began = 0;
+    for (int64_t i = 0; (made = __atomic_load_n(&progress->ticks, __ATOMIC_RELAXED)) < calls; i++) {
+        if (made / parties != round) round = made / parties, began = now();
+        double pause = 1e-5 + (now() - began) / 16;
+        struct timespec moment = {(time_t)pause, (long)(1e9 * (pause - (double)(time_t)pause))};
         pthread_kill(all[i % parties].thread, SIGURG);
         nanosleep(&moment, NULL);
     }

@@ -167,7 +167,10 @@ class NativeSandbox:
         """Has the child work on the batch, and waits for it to answer, end or hang."""
         try:
             child.send((command, self._batch.size, self._batch.offsets, count, rounds))
-            _, failed, footprint = child.wait(self._timeout, self._batch.ticks, notice)
+            threads = count if command == "threads" else 1
+            _, failed, footprint = child.wait(
+                self._timeout, self._batch.ticks, notice, threads=threads
+            )
         except TimeoutError:
             child.end(seconds=0)
             return _Answer(Outcome("hang", message=f"no end within {self._timeout:g} s"))

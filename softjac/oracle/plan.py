@@ -20,6 +20,8 @@ SPIKES = (
     ("low-spike", "one-hot"),
     ("saturated", "integers"),
 )
+PLAIN = ("normal", "normal")
+SLOW = (("subnormal", "normal"), ("half-far", "normal"))
 # A power of two, the float32 number nearest to 0.7, one, and a number whose products are rounded.
 SCALES = (0.125, 0.699999988079071044921875, 1.0, 3.0)
 MASKS = ("masked-start", "masked-end", "masked-but-one", "masked-some")
@@ -46,7 +48,8 @@ class Task:
     """One batch of rows, rebuilt from these few values wherever it is needed.
 
     family: "kinds" (every kind of logits), "spikes" (a spike at every position), "random" (kinds
-            drawn at random), "masks" (-inf) or "simple" (rows a person can check).
+            drawn at random), "masks" (-inf), "simple" (rows a person can check), "plain" (random
+            numbers near 0) or "slow" (products that underflow).
     pick:   one row of the batch alone, or all of them.
     """
 
@@ -84,6 +87,9 @@ class Task:
         if self.family == "simple":
             logits, vector = SIMPLE[index % len(SIMPLE)]
             return Row(logits, vector, index // len(SIMPLE) % n, key)
+        if self.family in ("plain", "slow"):
+            logits, vector = PLAIN if self.family == "plain" else SLOW[index % len(SLOW)]
+            return Row(logits, vector, 0, key)
         mixed = (key * 0x9E3779B97F4A7C15) % 2**64
         mixed = ((mixed ^ (mixed >> 29)) * 0xBF58476D1CE4E5B9) % 2**64
         logits = LOGIT_KINDS[(mixed >> 20) % len(LOGIT_KINDS)]

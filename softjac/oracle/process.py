@@ -116,11 +116,13 @@ class Patience:
     """How long to wait for something: a time limit that a busy machine does not shorten.
 
     It is over after `timeout` seconds of which most were used, or the last of which were slept
-    through; who waits for a processor gets up to five times as long.
+    through; who waits for a processor gets up to five times as long. Of several threads each may
+    use as much.
     """
 
-    def __init__(self, timeout: float, work_done: Callable[[], float]) -> None:
+    def __init__(self, timeout: float, work_done: Callable[[], float], *, threads: int = 1) -> None:
         self._timeout = timeout
+        self._most = timeout * threads
         self._work_done = work_done
         self._since = self._looked = time.monotonic()
         self._begin = self._last = work_done()
@@ -138,11 +140,7 @@ class Patience:
         if waited <= self._timeout:
             return False
         used = work - self._begin
-        return (
-            not used < 0.7 * self._timeout
-            or self._idle > _IDLE_SECONDS
-            or waited > 5 * self._timeout
-        )
+        return not used < 0.7 * self._most or self._idle > _IDLE_SECONDS or waited > 5 * self._most
 
 
 class ChildProcess:
@@ -194,13 +192,15 @@ class ChildProcess:
         timeout: float,
         ticks: Callable[[], int] = lambda: 0,
         notice: Callable[[int], None] | None = None,
+        threads: int = 1,
     ) -> Any:
         """The child's next message.
 
         Raises TimeoutError when `ticks` has stood still for `timeout` seconds, and ChildLostError
-        when the child ends. `notice` is told of the ticks now and then.
+        when the child ends. `notice` is told of the ticks now and then; `threads` is how many of
+        the child's share the processors.
         """
-        seen, patience = ticks(), Patience(timeout, self._work_done)
+        seen, patience = ticks(), Patience(timeout, self._work_done, threads=threads)
         while True:
             if self._channel.is_readable(_TICK):
                 with contextlib.suppress(ChildLostError):
@@ -210,7 +210,7 @@ class ChildProcess:
                 raise ChildLostError("the process ended")
             present = ticks()
             if present != seen:
-                seen, patience = present, Patience(timeout, self._work_done)
+                seen, patience = present, Patience(timeout, self._work_done, threads=threads)
                 if notice is not None:
                     notice(present)
             elif patience.is_over():

@@ -186,13 +186,18 @@ class Caller:
         return outcome.status == "ok"
 
 
-def call_together(caller: Caller, calls: Sequence[Call], rounds: int) -> list[Outcome]:
-    """Makes all the calls at once, a thread each, `rounds` times; outcomes round by round."""
+def call_together(
+    caller: Caller, calls: Sequence[Call], rounds: int
+) -> Iterator[list[Outcome] | None]:
+    """Makes all the calls at once, a thread each, `rounds` times.
+
+    Yields None for every call that ends, then the outcomes round by round.
+    """
     caller.prepare(calls[0])
     barrier = threading.Barrier(len(calls))
     outcomes: list[list[Outcome]] = [[] for _ in calls]
     broken: list[Exception] = []
-    ended = threading.Semaphore(0)
+    made = threading.Semaphore(0)
 
     def work(place: int) -> None:
         twin = caller.twin()
@@ -201,26 +206,28 @@ def call_together(caller: Caller, calls: Sequence[Call], rounds: int) -> list[Ou
                 for _ in range(rounds):
                     barrier.wait()
                     outcomes[place].append(twin.make(calls[place]))
+                    made.release()
         except Exception as error:  # not the candidate's: those are outcomes
             broken.append(error)
             barrier.abort()
-        ended.release()
+            made.release()
 
     threads = [threading.Thread(target=work, args=(p,), daemon=True) for p in range(len(calls))]
     try:
         for thread in threads:
             thread.start()
-        for _ in threads:  # not join, which takes an interrupted wait for the thread's end
-            while not ended.acquire(timeout=_SIGN_OF_LIFE):
+        for _ in range(rounds * len(calls)):
+            while not made.acquire(timeout=_SIGN_OF_LIFE):  # interrupted now and then
                 pass
+            if broken:
+                raise broken[0]
+            yield None
     except BaseException:  # nobody waits any more: the threads shall not go on for ever
         barrier.abort()
         for thread in threads:
             interrupt(thread, LeftError)
         raise
-    if broken:
-        raise broken[0]
-    return [outcome for together in zip(*outcomes, strict=True) for outcome in together]
+    yield [outcome for together in zip(*outcomes, strict=True) for outcome in together]
 
 
 def interrupt(thread: threading.Thread, error: type[BaseException]) -> None:

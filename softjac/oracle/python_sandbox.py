@@ -73,7 +73,7 @@ class ChildSandbox:
     def run_threads(self, calls: Sequence[Call], rounds: int = 1) -> list[Outcome]:
         """Makes all the calls at once, each in a thread of its own, `rounds` times."""
         self.close()
-        answers = self._answers("threads", (calls, rounds), 1)
+        answers = self._answers("threads", (calls, rounds), 1, threads=len(calls))
         if isinstance(answers[0], list):
             return answers[0]
         return [answers[0]] * (len(calls) * rounds)
@@ -87,14 +87,16 @@ class ChildSandbox:
         answers = self._answers("soak", (call, count), 1)
         return answers[0] if isinstance(answers[0], Growth) else Growth(0, 0, 0, 0)
 
-    def _answers(self, command: str, arguments: tuple[Any, ...], count: int) -> list[Any]:
+    def _answers(
+        self, command: str, arguments: tuple[Any, ...], count: int, *, threads: int = 1
+    ) -> list[Any]:
         """The child's answers to a command, the last of them made up if the child ended."""
         answers: list[Any] = []
         child = self._ready_child()
         try:
             child.send((command, *arguments))
             while len(answers) < count:
-                kind, answer = child.wait(self._timeout)
+                kind, answer = child.wait(self._timeout, threads=threads)
                 if kind == "answer":
                     answers.append(answer)
         except TimeoutError:
@@ -169,10 +171,13 @@ class LiveSandbox:
 
     def run_threads(self, calls: Sequence[Call], rounds: int = 1) -> list[Outcome]:
         """Makes all the calls at once, each in a thread of its own, `rounds` times."""
-        answers = self._apart(lambda put: put(call_together(self._caller, calls, rounds)))
-        if isinstance(answers[0], list):
-            return answers[0]
-        return [answers[0]] * (len(calls) * rounds)
+
+        def work(put: Callable[[Any], None]) -> None:
+            for answer in call_together(self._caller, calls, rounds):
+                put(answer)
+
+        answer = self._apart(work, threads=len(calls))[-1]
+        return answer if isinstance(answer, list) else [answer] * (len(calls) * rounds)
 
     def run_blocked(self, calls: Sequence[Call]) -> list[Outcome]:
         """As `run`."""
@@ -192,6 +197,7 @@ class LiveSandbox:
         self,
         work: Callable[[Callable[[Any], None]], None],
         notice: Callable[[int], None] | None = None,
+        threads: int = 1,
     ) -> list[Any]:
         """All that `work` puts, done in a thread of its own; a hang ends the list early."""
         answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -208,7 +214,7 @@ class LiveSandbox:
         with quiet():
             thread.start()
             try:
-                while (answer := self._next(answers)) is not _END:
+                while (answer := self._next(answers, threads)) is not _END:
                     found.append(answer)
                     if notice is not None:
                         notice(len(found))
@@ -221,9 +227,9 @@ class LiveSandbox:
                     interrupt(thread, LeftError)
         return found
 
-    def _next(self, answers: queue.SimpleQueue[Any]) -> Any:
+    def _next(self, answers: queue.SimpleQueue[Any], threads: int) -> Any:
         """The next answer; raises TimeoutError when it does not come in time."""
-        patience = Patience(self._timeout, time.process_time)
+        patience = Patience(self._timeout, time.process_time, threads=threads)
         while True:
             try:
                 return answers.get(timeout=_LOOK_SECONDS)

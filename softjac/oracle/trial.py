@@ -18,6 +18,7 @@ from softjac.oracle.fit import Judged, judge
 from softjac.oracle.inputs import make, storage
 from softjac.oracle.op import Op
 from softjac.oracle.ops import OPS
+from softjac.oracle.pace import Pace
 from softjac.oracle.plan import Effort, Task
 from softjac.oracle.precision import PRECISIONS, Precision
 from softjac.oracle.sample import Sample
@@ -35,6 +36,9 @@ KEPT, LARGE = 60, 100_000
 
 # One hang retires its length; so many lengths that hang end the trial.
 HANGS = 3
+
+# A length that the preconditions exclude is replaced by one of so many after it.
+NEAR = 129
 
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
 FEW_LENGTHS = (0, 1, 2, 3, 8, 33, 130, 1000, 65_537)
@@ -112,7 +116,7 @@ class Trial:
     calls: int = 0
     rows: int = 0
     own_sums: bool = True
-    seconds_per_row: dict[int, float] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
     failures: list[Failure] = field(default_factory=list)
     passed: list[Batch] = field(default_factory=list)
     limits: list[str] = field(default_factory=list)
@@ -147,6 +151,11 @@ class Trial:
             return False
         rows = task.size * task.layout.blocks if self.candidate.takes_rows else 1
         return self.candidate.allows(task.n, rows, self.strides(task))
+
+    def admitted(self, n: int) -> int | None:
+        """This length, or the first of those after it that the preconditions admit, if any."""
+        near = range(n, n + NEAR)
+        return next((m for m in near if self.suits(Task("plain", m, 1))), None)
 
     def strides(self, task: Task) -> dict[str, int]:
         """The row stride of each role that has one."""
@@ -323,9 +332,8 @@ class Trial:
         if batch.ok.any():
             self.lengths.add(batch.task.n)
             self.most_rows = max(self.most_rows, batch.rows if self.candidate.takes_rows else 1)
-            seconds = batch.seconds / batch.rows
-            known = self.seconds_per_row.get(batch.task.n, seconds)
-            self.seconds_per_row[batch.task.n] = min(known, seconds)
+            if not self.pace.knows(batch.task.n):
+                self.pace.note(batch.task.n, batch.seconds / batch.rows, plain=False)
         if batch.judged is not None and batch.ok.any():
             worst = float(batch.judged.ratio[batch.ok].max())
             self.worst[check] = max(self.worst.get(check, 0.0), worst)
@@ -364,12 +372,13 @@ class Trial:
         """Whether a check has failed."""
         return any(failure.check == check for failure in self.failures)
 
-    def affordable(self, n: int) -> bool:
-        """Whether a row of length n fits: in memory, and in a twentieth of the time limit.
+    def affordable(self, n: int, rows: int = 1, *, plain: bool = False) -> bool:
+        """Whether a row of length n fits in memory, and so many in a twentieth of the time limit.
 
-        The time is predicted from shorter rows.
+        The time is predicted from shorter rows, plain ones or the slowest.
         """
-        return self.elements(n) <= LONGEST and self.predicted(n) <= self.timeout / 20.0
+        seconds = rows * self.pace.predicted(n, plain=plain)
+        return self.elements(n) <= LONGEST and seconds <= self.timeout / 20.0
 
     def trimmed(self, task: Task) -> Task:
         """A task with fewer rows where its output, or its time, would be too much.
@@ -378,31 +387,25 @@ class Trial:
         """
         if self.compiles and task.rows > 1:
             task = replace(task, rows=FEW_ROWS)
-        seconds = self.predicted(task.n)
+        seconds = self.pace.predicted(task.n)
         most = 400_000 if self.op.output == "jac" else 4_000_000
-        fit = min(most // max(self.elements(task.n), 1), int(1.0 / max(seconds, 1e-9)))
+        share = min(1.0, self.effort.seconds / 10.0)
+        fit = min(most // max(self.elements(task.n), 1), int(share / max(seconds, 1e-9)))
         return task if task.rows <= max(fit, 1) else replace(task, rows=max(fit, 1))
 
     def chunks(self, tasks: Sequence[Task]) -> Iterator[list[Task]]:
         """Tasks in portions small enough for progress to be seen."""
         portion: list[Task] = []
-        size = 0
+        size, seconds = 0, 0.0
         for task in tasks:
             portion.append(task)
             size += task.rows * self.elements(task.n)
-            if size > 300_000 or len(portion) >= 40:
+            seconds += task.rows * self.pace.predicted(task.n)
+            if size > 300_000 or len(portion) >= 40 or seconds > 0.2:
                 yield portion
-                portion, size = [], 0
+                portion, size, seconds = [], 0, 0.0
         if portion:
             yield portion
-
-    def predicted(self, n: int) -> float:
-        """Seconds a row of length n may take, from the nearest shorter one, if O(n²)."""
-        known = [m for m in self.seconds_per_row if m <= n]
-        if not known:
-            return 0.0
-        nearest = max(known)
-        return self.seconds_per_row[nearest] * (n / max(nearest, 1)) ** 2
 
 
 def bits(values: Array) -> Array:

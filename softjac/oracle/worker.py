@@ -212,11 +212,10 @@ class _Python:
             if command == "run":
                 for call in arguments[0]:
                     send(("answer", caller.make(call)))
-            elif command == "threads":
-                send(("answer", python_call.call_together(caller, *arguments)))
             else:
-                for growth in python_call.soak(caller, *arguments):
-                    send(("alive" if growth is None else "answer", growth))
+                work = python_call.call_together if command == "threads" else python_call.soak
+                for answer in work(caller, *arguments):
+                    send(("alive" if answer is None else "answer", answer))
 
 
 def _import(module: str, name: str) -> Any:

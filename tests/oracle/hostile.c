@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <x86intrin.h>
@@ -74,6 +76,17 @@ HOSTILE(loops, for (;;) sink = 1)
 HOSTILE(sleeps, for (;;) pause())
 HOSTILE(loops_deaf, sigset_t all; sigfillset(&all); sigprocmask(SIG_BLOCK, &all, NULL);
         for (;;) sink = 1)
+
+/* honest, but long: 0.2 s of a processor; tells how often it was put to sleep meanwhile */
+static double processor_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+HOSTILE(works_long, struct rusage before, after; getrusage(RUSAGE_THREAD, &before);
+        for (double end = processor_seconds() + 0.2; processor_seconds() < end;);
+        getrusage(RUSAGE_THREAD, &after); dx[0] = (float)(after.ru_nvcsw - before.ru_nvcsw);
+        return 0)
 
 /* processes, threads, descriptors */
 HOSTILE(closes_descriptors, for (int i = 0; i < 1000; i++) close(i))

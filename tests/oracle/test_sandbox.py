@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
 import subprocess
 import sys
@@ -469,6 +470,21 @@ def test_threads_start_together_on_arrays_of_their_own() -> None:
         )
     assert wrong["honest"] == 0
     assert wrong["shares_buffer"] > 0
+
+
+def test_threads_that_share_processors_are_given_the_time_each_needs() -> None:
+    """Calls that last long because there are more of them than processors do not hang."""
+    calls = [call(5)] * (4 * (os.cpu_count() or 1))
+    with opened("works_long", timeout=0.5) as sandbox:
+        outcomes = sandbox.run_threads(calls, rounds=2)
+    assert {o.status for o in outcomes} == {"ok"}
+
+
+def test_a_long_call_is_not_held_up_in_proportion_to_its_length() -> None:
+    """The guard interrupts threads so that they meet, a long call no more than some 100 times."""
+    with opened("works_long") as sandbox:
+        outcomes = sandbox.run_threads([call(5)] * 4)
+    assert all(0 < o.output[0, 0] < 250 for o in outcomes if o.output is not None)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 
 from softjac import ArgumentError, CandidateError, RefutedError
 from softjac.oracle import checks, diagnosis
+from softjac.oracle.candidate import load, open_sandbox
 from softjac.oracle.catalogue import CATALOGUE
 from softjac.oracle.counterexample import encode, parse
-from softjac.oracle.plan import Task
+from softjac.oracle.plan import EFFORTS, Task
+from softjac.oracle.probe import probe
+from softjac.oracle.trial import Trial
 from softjac.oracle.verdict import assert_verified, replay, verify
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -98,6 +102,26 @@ def test_a_wrong_callable_is_refuted_and_its_bug_named(
     assert check in {result.name for result in report.checks if result.status == "fail"}
     assert report.diagnoses[0].id == name
     assert report.counterexamples
+
+
+def slow_where_products_underflow(y: Array, dy: Array) -> Array:
+    """As an O(n²) kernel: small probabilities cost two hundred times as much."""
+    faint = ((y > 0.0) & (y < 1e-38)).any()
+    time.sleep(y.shape[0] * y.shape[1] ** 2 * (2e-9 if faint else 1e-11))
+    return right(y, dy)
+
+
+def test_a_candidate_whose_time_depends_on_the_data_does_not_hang() -> None:
+    """Long rows are tried where the slowest of them is affordable, not only a plain one."""
+    candidate = load(slow_where_products_underflow, op="softmax_vjp")
+    with open_sandbox(candidate, timeout=1.0) as sandbox:
+        trial = Trial(candidate, sandbox, EFFORTS["quick"], 0, 1.0, lambda *told: None)
+        probe(trial)
+        assert trial.affordable(16_384, plain=True)
+        assert not trial.affordable(16_384)
+        assert trial.affordable(1_024)
+    report = verify(candidate, op="softmax_vjp", effort="quick", timeout=1.0)
+    assert report.verdict == "verified", report.checks
 
 
 def test_state_between_calls_is_refuted() -> None:

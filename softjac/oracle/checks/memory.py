@@ -79,7 +79,7 @@ def _tasks(trial: Trial) -> Iterator[Task]:
 
 def _affords_many(trial: Trial) -> bool:
     """Whether 2³¹ elements fit into the time limit, and the candidate takes them as they lie."""
-    seconds = trial.predicted(MANY.n) * MANY.rows * MANY.layout.blocks
+    seconds = trial.pace.predicted(MANY.n) * MANY.rows * MANY.layout.blocks
     plain = trial.candidate.takes_rows and not trial.candidate.over_read
     if not plain or seconds > 0.7 * trial.timeout:
         trial.limits.append("calls of more than 2³¹ elements were left out")

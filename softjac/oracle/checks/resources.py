@@ -14,7 +14,7 @@ def check(trial: Trial) -> CheckResult:
     if task is None:
         return CheckResult("resources", "skipped", detail="no length that was tried is allowed")
     call = trial.calls_of(task)[1][0]
-    once = max(trial.predicted(task.n), 2e-5) * call.rows
+    once = max(trial.pace.predicted(task.n), 2e-5) * call.rows
     grown = trial.sandbox.soak(call, int(min(trial.effort.soak, max(50, 2.0 / once))))
     trial.calls += grown.calls
     told = []

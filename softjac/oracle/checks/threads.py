@@ -14,17 +14,15 @@ THREADS = 4
 
 
 def check(trial: Trial) -> CheckResult:
-    """Starts calls together, long enough to meet: n = 65536 where that is affordable."""
+    """Starts calls together, long enough to meet: n = 65536 where they are affordable at once."""
     if not trial.candidate.reentrant:
         return CheckResult("threads", "skipped", detail="claims one caller at a time")
     calls = trial.calls
-    for n in (65_536, 4_096, 1_000):
-        if not trial.affordable(n) or trial.elements(n) > 3_000_000:
-            continue
+    for n in (65_536, 16_384, 4_096, 1_000):
         rows = 1 if n > 5000 else 8
-        planned = [
-            trial.trimmed(Task("random", n, rows, trial.seed + 50 + k)) for k in range(THREADS)
-        ]
+        if not trial.affordable(n, rows * THREADS, plain=True) or trial.elements(n) > 3_000_000:
+            continue
+        planned = [Task("plain", n, rows, trial.seed + 50 + k) for k in range(THREADS)]
         if not all(trial.allows(task) for task in planned):
             continue
         if _together(trial, planned, _rounds(trial, n, rows)):
@@ -34,7 +32,7 @@ def check(trial: Trial) -> CheckResult:
 
 def _rounds(trial: Trial, n: int, rows: int) -> int:
     """How often: as often as a second or two allows."""
-    cost = max(trial.predicted(n) * rows * THREADS, 1e-3)
+    cost = max(trial.pace.predicted(n, plain=True) * rows * THREADS, 1e-3)
     quick = trial.effort.name == "quick"
     return int(np.clip((0.2 if quick else 1.5) / cost, 2, 12 if quick else 60))
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import Task, lengths, tasks
+from softjac.oracle.probe import probe
 from softjac.oracle.trial import Batch, Clock, Trial
 
-# No core multiplies and adds faster than this. A candidate that takes less time than n² of these
-# would has not summed afresh for every element, so one number a row must explain its row.
-MULTIPLY_ADDS_PER_SECOND = 2e11
-
-# Below this length a clock cannot tell n from n².
-SHORTEST_TELLING = 1024
+# From here on a length that the preconditions exclude is replaced by one near it.
+DENSE = 130
 
 # Rows on which the second tier may find a sum improbable: random, without ties or structure.
 RANDOM_LOGITS = ("normal", "wide")
@@ -48,39 +43,15 @@ def check(trial: Trial) -> CheckResult:
     return trial.result("values")
 
 
-def probe(trial: Trial) -> None:
-    """Times the candidate at growing lengths, so that later calls are known to be affordable."""
-    slow_first = 0
-    for n in (8, 16, 64, 256, 1024, 4096, 16_384, 65_536, 131_072):
-        if trial.compiles or n > trial.effort.longest * 2 or not trial.affordable(n):
-            break
-        task = trial.trimmed(Task("random", n, 1, trial.seed))
-        if not trial.allows(task):
-            continue
-        first = trial.run([task])[0]
-        if not first.ok.all():
-            if first.outcomes[0].status == "hang":
-                trial.seconds_per_row[n] = trial.timeout
-            continue
-        again = trial.run([task, task])
-        if not again[-1].ok.all():
-            continue
-        fastest = min(batch.seconds for batch in again)
-        trial.seconds_per_row[n] = fastest
-        slow_first += first.seconds > 5e-3 + 4.0 * fastest
-        trial.compiles = trial.candidate.kind == "python" and slow_first >= 3
-        speed = MULTIPLY_ADDS_PER_SECOND * (os.cpu_count() or 1)
-        if n >= SHORTEST_TELLING and 0.0 < fastest < n * n / speed:
-            trial.own_sums = False
-    if trial.op.output == "jac":
-        trial.own_sums = False
-
-
 def _queue(trial: Trial) -> list[Task]:
     """The batches to judge: of every length the most telling first."""
-    wanted = [n for n in lengths(trial.effort) if trial.affordable(n)]
     layers: dict[int, list[Task]] = {}
-    for n in wanted:
+    wanted = (n if n < DENSE else trial.admitted(n) for n in lengths(trial.effort))
+    for n in dict.fromkeys(n for n in wanted if n is not None):
+        if not trial.affordable(n):
+            if trial.affordable(n, plain=True):
+                layers.setdefault(0, []).append(Task("plain", n, 1, trial.seed))
+            continue
         planned = tasks(n, trial.effort, trial.seed, trial.candidate.takes_scale)
         for layer, several in enumerate(planned):
             layers.setdefault(layer, []).extend(trial.trimmed(task) for task in several)

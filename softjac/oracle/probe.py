@@ -1,0 +1,66 @@
+"""What a candidate is like before it is judged: its pace, and whether a compiler is at work."""
+
+from __future__ import annotations
+
+import os
+
+from softjac.oracle.plan import SLOW, Task
+from softjac.oracle.trial import Trial
+
+__all__ = ["probe"]
+
+LENGTHS = (8, 16, 64, 256, 1024, 4096, 16_384, 65_536, 131_072)
+
+# No core multiplies and adds faster than this. A candidate that takes less time than n² of these
+# would has not summed afresh for every element, so one number a row must explain its row.
+MULTIPLY_ADDS_PER_SECOND = 2e11
+
+# Below this length a clock cannot tell n from n².
+SHORTEST_TELLING = 1024
+
+
+def probe(trial: Trial) -> None:
+    """Times plain and slow rows of growing length, so that later calls are known to be affordable.
+
+    It finds `trial.pace`, `trial.compiles` and `trial.own_sums`.
+    """
+    slow_first = 0
+    speed = MULTIPLY_ADDS_PER_SECOND * (os.cpu_count() or 1)
+    for wanted in LENGTHS:
+        if trial.compiles or wanted > trial.effort.longest * 2:
+            break
+        n = trial.admitted(wanted)
+        if n is None:
+            continue
+        if not trial.affordable(n, plain=True):
+            break
+        first, fastest = _timed(trial, Task("plain", n, 1, trial.seed))
+        if fastest is None:
+            continue
+        slow_first += first > 5e-3 + 4.0 * fastest
+        trial.compiles = trial.candidate.kind == "python" and slow_first >= 3
+        if n >= SHORTEST_TELLING and 0.0 < fastest < n * n / speed:
+            trial.own_sums = False
+        for kind in range(len(SLOW)):
+            if trial.affordable(n):
+                _timed(trial, Task("slow", n, len(SLOW), trial.seed, pick=kind))
+    if trial.op.output == "jac":
+        trial.own_sums = False
+
+
+def _timed(trial: Trial, task: Task) -> tuple[float, float | None]:
+    """Seconds of a row's first call, and of the faster of two more; None where one failed."""
+    plain = task.family == "plain"
+    first = trial.run([task])[0]
+    if not first.ok.all():
+        if first.outcomes[0].status == "hang":
+            trial.pace.note(task.n, trial.timeout, plain=plain)
+        return first.seconds, None
+    fastest = first.seconds
+    if trial.candidate.kind == "python" or first.seconds < 0.01:
+        again = trial.run([task, task])
+        if not again[-1].ok.all():
+            return first.seconds, None
+        fastest = min(batch.seconds for batch in again)
+    trial.pace.note(task.n, fastest, plain=plain)
+    return first.seconds, fastest
