@@ -20,22 +20,21 @@ class Pace:
     plain: dict[int, float] = field(default_factory=dict)
     slow: dict[int, float] = field(default_factory=dict)
 
-    def knows(self, n: int) -> bool:
-        """Whether a row of this length has been timed."""
-        return n in self.plain or n in self.slow
-
     def note(self, n: int, seconds: float, *, plain: bool) -> None:
         """Keeps what a row took."""
         measured = self.plain if plain else self.slow
         measured[n] = max(seconds, measured.get(n, 0.0))
 
     def predicted(self, n: int, *, plain: bool = False) -> float:
-        """Seconds a row of length n may take, from the nearest shorter one, if O(n²)."""
+        """Seconds a row of length n may take, from shorter ones, if O(n²)."""
         seconds = _squared(self.plain, n)
         return seconds if plain else max(seconds, _squared(self.slow, n))
 
 
 def _squared(measured: Mapping[int, float], n: int) -> float:
-    """The time of the nearest length that is not longer, in proportion to n²."""
-    nearest = max((m for m in measured if m <= n), default=None)
-    return 0.0 if nearest is None else measured[nearest] * (n / max(nearest, 1)) ** 2
+    """The time of a shorter length, in proportion to n²; of the nearest two the less.
+
+    A time can only be too long, where the process had to wait.
+    """
+    nearest = sorted(m for m in measured if m <= n)[-2:]
+    return min((measured[m] * (n / max(m, 1)) ** 2 for m in nearest), default=0.0)

@@ -332,7 +332,7 @@ class Trial:
         if batch.ok.any():
             self.lengths.add(batch.task.n)
             self.most_rows = max(self.most_rows, batch.rows if self.candidate.takes_rows else 1)
-            if not self.pace.knows(batch.task.n):
+            if self.pace.predicted(batch.task.n) == 0.0:  # its preconditions left nothing to time
                 self.pace.note(batch.task.n, batch.seconds / batch.rows, plain=False)
         if batch.judged is not None and batch.ok.any():
             worst = float(batch.judged.ratio[batch.ok].max())

@@ -75,7 +75,7 @@ class Remembers:
 def test_a_right_callable_is_verified() -> None:
     """A right VJP gets the verdict, its accuracy, and the limits of what was tried."""
     report = verify(right, op="softmax_vjp", effort="quick")
-    assert report.verdict == "verified", report.checks
+    assert report.verdict == "verified", [c for c in report.checks if c.status == "fail"]
     assert report.accuracy is not None
     assert report.accuracy.kind == "pairwise"
     assert report.limits
@@ -121,7 +121,7 @@ def test_a_candidate_whose_time_depends_on_the_data_does_not_hang() -> None:
         assert not trial.affordable(16_384)
         assert trial.affordable(1_024)
     report = verify(candidate, op="softmax_vjp", effort="quick", timeout=1.0)
-    assert report.verdict == "verified", report.checks
+    assert report.verdict == "verified", [c for c in report.checks if c.status == "fail"]
 
 
 def test_state_between_calls_is_refuted() -> None:
