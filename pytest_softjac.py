@@ -40,14 +40,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[PARTS] = []
 
 
-def judged(item: pytest.Item, candidate: Any, options: dict[str, Any]) -> Report:
-    """The report on a candidate, noted for the page."""
+def judged(
+    item: pytest.Item, candidate: Any, options: dict[str, Any], name: str = "", command: str = ""
+) -> Report:
+    """The report on a candidate, noted for the page; its name and command, where it has them."""
     import softjac
 
     effort = item.config.getoption("softjac_effort")
     if effort:
         options = {**options, "effort": effort}
     report: Report = softjac.verify(candidate, **options)
+    report.name, report.command = name, command
     if item.config.getoption("softjac_html"):
         from softjac.oracle.reports import html
 
@@ -105,9 +108,10 @@ class Candidate(pytest.Item):
         from softjac._errors import RefutedError
         from softjac.oracle.reports.text import render
 
-        report = judged(self, self.entry.target, dict(self.entry.options))
+        entry = self.entry
+        report = judged(self, entry.target, dict(entry.options), entry.name, entry.command)
         if report.verdict != "verified":
-            raise RefutedError(render(report, self.entry.command))
+            raise RefutedError(render(report))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The oracle's report, or in one line why there is none."""

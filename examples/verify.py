@@ -64,7 +64,7 @@ class Brief(Live):
         if not isinstance(what, CheckResult):
             super().progress(what, done, total)
 
-    def finish(self, report: Report, options: str | None = None) -> None:
+    def finish(self, report: Report) -> None:
         """Hide the bar."""
         self.bar.update(self.task, visible=False)
 
@@ -107,7 +107,7 @@ def judged(case: Case, live: Live, effort: str) -> tuple[Report, str]:
     )
     live.console.print(line, soft_wrap=True)
     if surprise:
-        live.console.print(Text(render(report, case.entry.command)), soft_wrap=True)
+        live.console.print(Text(render(report)), soft_wrap=True)
     return report, surprise
 
 

@@ -228,6 +228,7 @@ def verify(
     from softjac.oracle.reference import keep_compiled
     from softjac.oracle.reports.github import annotation
     from softjac.oracle.reports.live import Live
+    from softjac.oracle.reports.text import summary
     from softjac.oracle.run import judge, worst_status, write_reports
 
     keep_compiled()
@@ -250,6 +251,9 @@ def verify(
         entries, chosen = [config.Entry(target, target, chosen)], {}
     with Live(console(), quiet=quiet) as live:
         reports = [judge(entry, live, **chosen) for entry in entries]
+        if len(reports) > 1 and not quiet:
+            for style, line in summary(reports):
+                live.write(style, line)
     files = {"json": json, "junit_xml": junit_xml, "html": html, "markdown": markdown}
     write_reports(reports, files, several=every)
     if os.environ.get("GITHUB_ACTIONS") == "true":
@@ -278,8 +282,9 @@ def replay(context: click.Context, /, replay: str, target: str, **options: Any) 
 
     entry = Entry(target, target, given(options))
     report = run_again(replay, target, **entry.options)
+    report.command = entry.command
     with Live(console()) as live:
-        live.finish(report, entry.command)
+        live.finish(report)
     context.exit(1 if report.verdict == "refuted" else 0)
 
 

@@ -107,7 +107,10 @@ def test_all_ends_with_the_worst(
         for i, v in enumerate(verdicts)
     ]
     Path("softjac.toml").write_text("".join(tables))
-    assert command("verify", "--all", "--effort", "quick", "--json", "out/a.json")[0] == status
+    ended, output, _ = command("verify", "--all", "--effort", "quick", "--json", "out/a.json")
+    assert ended == status
+    assert f"\n{len(verdicts)} candidates: " in output
+    assert f"{verdicts.count(min(verdicts))} {min(verdicts)}" in output
     assert asked["effort"] == "quick"
     written = json.loads(Path("out/a.json").read_text())
     assert [report["verdict"] for report in written["reports"]] == list(verdicts)

@@ -147,7 +147,7 @@ def test_html_page_also_with_xdist(project: pytest.Pytester, workers: int) -> No
     page = (project.path / "out" / "page.html").read_text()
     assert page.count('<details class="candidate"') == 4
     for target in ("m:verified", "m:refuted"):
-        assert f"<h2>{target}</h2>" in page
+        assert target.replace(":", ":<wbr>") in page
 
 
 def test_no_softjac(project: pytest.Pytester) -> None:

@@ -77,7 +77,12 @@ class Point:
 
 @dataclass(slots=True)
 class Report:
-    """A whole run. `verdict` "error" has its reason in `error`, and nothing else is filled."""
+    """A whole run. `verdict` "error" has its reason in `error`, and nothing else is filled.
+
+    name:    what the configuration calls the candidate, if it does.
+    command: the target and options that follow `softjac verify` or `softjac replay REPLAY`, where
+             they are known.
+    """
 
     target: str
     op: str
@@ -97,3 +102,5 @@ class Report:
     jacobian: tuple[Array, Array] | None = None
     tried: list[str] = field(default_factory=list)
     error: str = ""
+    name: str = ""
+    command: str = ""

@@ -45,7 +45,8 @@ def judge(entry: Entry, live: Live, **overrides: Any) -> Report:
             tuple(options.get("assume", ())),
             error=" ".join(str(error).split()),
         )
-    live.finish(report, entry.command)
+    report.name, report.command = entry.name, entry.command
+    live.finish(report)
     return report
 
 

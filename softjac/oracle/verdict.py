@@ -208,6 +208,5 @@ def _tried(trial: Trial) -> list[str]:
     shown = ", ".join(str(n) for n in lengths if n > 130) or "none"
     return [
         f"{sum(n <= 130 for n in lengths)} lengths up to 130; longer: {shown}",
-        f"{trial.calls} calls, {trial.rows} rows judged",
         f"seed {trial.seed}, effort {trial.effort.name}",
     ]

@@ -38,9 +38,10 @@ def test_text_says_verdict_bug_fix_counterexample_and_replay() -> None:
 
 def test_text_repeats_the_options_it_is_given() -> None:
     """The replay command carries the command line's own options where they are known."""
-    assert "replay v1-c29mdGphYw lib.so:f --op softmax" in text.render(
-        samples.refuted(), "lib.so:f --op softmax"
-    )
+    report = samples.refuted()
+    report.command = "lib.so:f --op softmax"
+    for made in (text.render(report), markdown.document([report]), html.document([report])):
+        assert "replay v1-c29mdGphYw lib.so:f --op softmax" in made
 
 
 def test_text_shows_a_window_of_a_long_row() -> None:
@@ -180,7 +181,9 @@ def test_annotations_only_where_something_is_wrong() -> None:
 class Page(HTMLParser):
     """What a page opens, closes and refers to."""
 
-    VOID = frozenset({"meta", "link", "br", "img", "circle", "path", "line", "rect", "polyline"})
+    VOID = frozenset(
+        {"meta", "wbr", "link", "br", "img", "circle", "path", "line", "rect", "polyline"}
+    )
 
     def __init__(self, content: str) -> None:
         super().__init__()
@@ -224,6 +227,18 @@ def test_html_has_the_pictures() -> None:
         assert caption in content
     assert "prefers-color-scheme: dark" in content
     assert "@media print" in content
+
+
+def test_html_tells_candidates_of_one_target_apart() -> None:
+    """Each row of the table leads to its own part of the page, and says what was assumed."""
+    one, other = samples.refuted(), samples.refuted()
+    one.name, other.assumptions = "as claimed", ()
+    page = Page(html.document([one, other]))
+    assert page.references == ["#candidate-1", "#candidate-2"] == [f"#{name}" for name in page.ids]
+    content = html.document([one, other])
+    assert "as claimed" in content
+    assert content.count("<small>assuming n % 8 == 0</small>") == 1
+    assert "2 candidates:" in content
 
 
 def test_html_escapes_what_it_is_given() -> None:

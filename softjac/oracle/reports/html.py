@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -16,7 +17,14 @@ import softjac
 from softjac.oracle.findings import Report
 from softjac.oracle.reports import pictures
 from softjac.oracle.reports.numbers import plural, short
-from softjac.oracle.reports.text import alike, counterexample_lines, counterexample_title
+from softjac.oracle.reports.text import (
+    VERDICTS,
+    alike,
+    command,
+    counterexample_lines,
+    counterexample_title,
+    own_name,
+)
 
 __all__ = ["document", "page", "section"]
 
@@ -29,7 +37,8 @@ def template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.globals.update(short=short, plural=plural, signs=SIGNS)
+    environment.globals.update(short=short, plural=plural, signs=SIGNS, verdicts=VERDICTS)
+    environment.filters["breakable"] = breakable
     source = resources.files(__package__).joinpath(name).read_text("utf-8")
     return environment.from_string(source)
 
@@ -48,7 +57,7 @@ def jacobian_pictures(report: Report) -> list[tuple[str, Markup]]:
         for caption, part, scale in (
             (f"expected (largest {largest:.3g})", expected, largest),
             ("got (same scale)", got, largest),
-            (f"difference (largest {wrong:.3g})", difference, float(wrong)),
+            (f"difference (at most {wrong:.3g})", difference, largest),
         )
     ]
 
@@ -65,9 +74,9 @@ def plots(report: Report) -> list[tuple[str, Markup]]:
     return drawn
 
 
-def anchor(report: Report) -> str:
-    """A name for links within the page."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", f"{report.target}-{report.op}-{report.dtype}").strip("-")
+def breakable(name: str) -> Markup:
+    """A file's or function's name that a narrow page may break where its parts end."""
+    return Markup(re.sub(r"([/:._])", r"\1<wbr>", str(Markup.escape(name))))
 
 
 def section(report: Report) -> dict[str, str]:
@@ -94,14 +103,15 @@ def section(report: Report) -> dict[str, str]:
     ]
     content: dict[str, Any] = {
         "report": report,
-        "anchor": anchor(report),
+        "command": command(report),
         "counterexamples": counterexamples,
         "same": list(dict.fromkeys(same)),
         "jacobian": jacobian_pictures(report),
         "plots": plots(report),
     }
     return {
-        "anchor": anchor(report),
+        "name": own_name(report),
+        "assumed": " and ".join(report.assumptions),
         "verdict": report.verdict,
         "target": report.target,
         "op": report.op,
@@ -121,7 +131,10 @@ def page(sections: Sequence[dict[str, str]]) -> str:
         HTML text with its style and pictures inside, and no script.
     """
     parts = [{**part, "html": Markup(part["html"])} for part in sections]
-    return template("page.html.jinja").render(sections=parts, version=softjac.__version__)
+    counts = Counter(part["verdict"] for part in sections)
+    return template("page.html.jinja").render(
+        sections=parts, counts=counts, version=softjac.__version__
+    )
 
 
 def document(reports: Sequence[Report]) -> str:

@@ -72,12 +72,12 @@ class Live:
         if not self.quiet:
             self.write("bold", title)
 
-    def finish(self, report: Report, options: str | None = None) -> None:
+    def finish(self, report: Report) -> None:
         """A run has ended."""
         self.bar.update(self.task, visible=False)
         if self.quiet:
             self.write(STYLES[report.verdict], headline(report))
             return
-        for style, line in lines(report, options):
+        for style, line in lines(report):
             self.write(style, line)
         self.write("", "")

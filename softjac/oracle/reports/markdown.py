@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from softjac.oracle.findings import Report
 from softjac.oracle.reports.numbers import short
-from softjac.oracle.reports.text import command, counterexample_lines, counterexample_title
+from softjac.oracle.reports.text import (
+    command,
+    counterexample_lines,
+    counterexample_title,
+    own_name,
+)
 
 __all__ = ["card", "document"]
 
@@ -24,6 +30,12 @@ def worst(report: Report) -> str:
     return short(max(ratios)) if ratios else ""
 
 
+def named(report: Report) -> str:
+    """The target, and what the configuration calls it where that says more."""
+    name = own_name(report)
+    return f"`{cell(report.target)}`" + (f" ({cell(name)})" if name else "")
+
+
 def body(report: Report) -> Iterator[str]:
     """Bugs, counterexample and limits of one card."""
     if report.verdict == "error":
@@ -35,12 +47,13 @@ def body(report: Report) -> Iterator[str]:
         lines = [f"  counterexample of {counterexample_title(found)}"]
         lines += [line for _, line in counterexample_lines(found, report.dtype)]
         if found.replay:
-            lines.append(f"  softjac replay {found.replay} {command(report)}")
+            lines.append(f"  softjac replay {shlex.quote(found.replay)} {command(report)}")
         yield "```text\n" + "\n".join(line.removeprefix("  ") for line in lines) + "\n```\n"
     yield "| check | status | calls | error/bound |\n|---|---|--:|--:|"
     for check in report.checks:
         ratio = "" if check.worst_ratio is None else short(check.worst_ratio)
-        yield f"| {check.name} | {check.status} | {check.calls:,} | {ratio} |"
+        calls = f"{check.calls:,}" if check.calls else ""
+        yield f"| {check.name} | {check.status} | {calls} | {ratio} |"
     limits = "; ".join(report.limits)
     if limits:
         yield f"\nLimits: {cell(limits)}."
@@ -55,9 +68,16 @@ def card(report: Report) -> str:
     Returns:
         Markdown text.
     """
-    heading = f"### {SIGNS[report.verdict]} {report.verdict}: `{report.target}`"
+    heading = f"### {SIGNS[report.verdict]} {report.verdict}: {named(report)}"
     ratio = worst(report)
-    facts = f"{report.op}, {report.dtype}" + (f", worst error/bound {ratio}" if ratio else "")
+    facts = ", ".join(
+        [
+            report.op,
+            report.dtype,
+            *([f"assuming {cell(' and '.join(report.assumptions))}"] if report.assumptions else []),
+            *([f"worst error/bound {ratio}"] if ratio else []),
+        ]
+    )
     return "\n".join([heading, "", facts + "\n", *body(report)]) + "\n"
 
 
@@ -73,7 +93,7 @@ def document(reports: Sequence[Report]) -> str:
     summary = ""
     if len(reports) > 1:
         rows = [
-            f"| {SIGNS[r.verdict]} {r.verdict} | `{cell(r.target)}` | {r.op} | {r.dtype} "
+            f"| {SIGNS[r.verdict]} {r.verdict} | {named(r)} | {r.op} | {r.dtype} "
             f"| {', '.join(d.id for d in r.diagnoses)} | {worst(r)} |"
             for r in reports
         ]

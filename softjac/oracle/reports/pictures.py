@@ -99,11 +99,11 @@ def ratio_axis(top: float) -> tuple[Callable[[float], float], list[str]]:
     body = []
     step = 1 if high - low <= 6 else 2
     for power in range(int(low), int(high) + 1):
-        if power % step == 0:
+        if power % step == 0:  # 0 among them: the bound
             body.append(line(LEFT, y(10.0**power), WIDTH - RIGHT, y(10.0**power), "grid"))
-            body.append(text(LEFT - 6, y(10.0**power) + 4, short(10.0**power), "end"))
+            label = short(10.0**power) if power else "bound"
+            body.append(text(LEFT - 6, y(10.0**power) + 4, label, "end"))
     body.append(line(LEFT, y(1.0), WIDTH - RIGHT, y(1.0), "bound"))
-    body.append(text(WIDTH - RIGHT, y(1.0) - 5, "the bound", "end"))
     return y, body
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from softjac.oracle.catalogue import Entry
-from softjac.oracle.findings import CheckResult, Counterexample, Diagnosis, Report
+from softjac.oracle.findings import CheckResult, Counterexample, Diagnosis, Report, Verdict
 from softjac.oracle.reports.numbers import number, plural, ratio, short
 
 __all__ = [
+    "VERDICTS",
     "alike",
     "check_lines",
     "command",
@@ -23,7 +25,9 @@ __all__ = [
     "folded",
     "headline",
     "lines",
+    "own_name",
     "render",
+    "summary",
 ]
 
 WIDTH = 100
@@ -46,6 +50,10 @@ STYLES = {
 }
 
 
+# The worst first.
+VERDICTS: tuple[Verdict, ...] = ("error", "refuted", "inconclusive", "verified")
+
+
 def folded(label: str, content: str, style: str = "") -> Iterator[Line]:
     """A labelled paragraph, folded to the width with a hanging indent."""
     first = f"  {label:<10}" if label else "  "
@@ -66,6 +74,11 @@ def title(report: Report) -> str:
     return f"{report.target}: {report.op}, {report.dtype}{assumed}"
 
 
+def own_name(report: Report) -> str:
+    """What the configuration calls a candidate, where that says more than its target."""
+    return "" if report.name.startswith(report.target) else report.name
+
+
 def headline(report: Report) -> str:
     """The verdict in one line: what a log or an annotation needs.
 
@@ -77,6 +90,16 @@ def headline(report: Report) -> str:
         return f"ERROR {report.target}: {report.error}"
     names = ", ".join(diagnosis.id for diagnosis in report.diagnoses)
     return f"{report.verdict.upper()} {title(report)}" + (f": {names}" if names else "")
+
+
+def summary(reports: Sequence[Report]) -> Iterator[Line]:
+    """Several runs in a few lines: how many of each verdict, and those to look at."""
+    counts = Counter(report.verdict for report in reports)
+    parts = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
+    yield "bold", f"{plural(len(reports), 'candidate')}: {', '.join(parts)}"
+    for report in reports:
+        if report.verdict != "verified":
+            yield STYLES[report.verdict], f"  {headline(report)}"
 
 
 def check_lines(check: CheckResult) -> Iterator[Line]:
@@ -92,6 +115,8 @@ def check_lines(check: CheckResult) -> Iterator[Line]:
 
 def command(report: Report) -> str:
     """The target and the options that say what was judged, as far as the report knows them."""
+    if report.command:
+        return report.command
     words = [report.target, "--op", report.op, "--dtype", report.dtype]
     for assumption in report.assumptions:
         words += ["--assume", assumption]
@@ -226,13 +251,11 @@ def verdict_lines(report: Report) -> Iterator[Line]:
     yield from folded("tried", effort, "dim")
 
 
-def lines(report: Report, options: str | None = None) -> Iterator[Line]:
+def lines(report: Report) -> Iterator[Line]:
     """The report after its checks: pairs of a style and a line.
 
     Args:
         report: what a run gave.
-        options: the target and options that follow `softjac replay REPLAY`; by default those
-            that the report knows.
 
     Returns:
         (style, line): styles are names of rich's; plain text drops them.
@@ -244,8 +267,7 @@ def lines(report: Report, options: str | None = None) -> Iterator[Line]:
         yield from folded("", f"counterexample of {counterexample_title(first)}", "bold")
         yield from counterexample_lines(first, report.dtype)
         if first.replay:
-            rest = command(report) if options is None else options
-            yield "cyan", f"  softjac replay {shlex.quote(first.replay)} {rest}"
+            yield "cyan", f"  softjac replay {shlex.quote(first.replay)} {command(report)}"
         yield from further_lines(first, others)
 
 
@@ -279,15 +301,14 @@ def diagnosis_page(identifier: str, entry: Entry) -> Iterator[str]:
         yield from (line for _, line in folded("", f"Seen in: {', '.join(entry.seen_in)}"))
 
 
-def render(report: Report, options: str | None = None) -> str:
+def render(report: Report) -> str:
     """The whole report as plain text.
 
     Args:
         report: what a run gave.
-        options: as in `lines`.
 
     Returns:
         A line a check, then the verdict and what belongs to it.
     """
     checks = (line for check in report.checks for _, line in check_lines(check))
-    return "\n".join([*checks, *(line for _, line in lines(report, options))])
+    return "\n".join([*checks, *(line for _, line in lines(report))])
