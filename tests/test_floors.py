@@ -14,14 +14,15 @@ FLOORS = {
     0: "_types _errors _classes native/_library native/_abi oracle oracle/call oracle/findings "
        "oracle/precision oracle/guard oracle/catalogue",
     1: "_product _derivatives native/_numpy oracle/enclosure oracle/arrays oracle/assume "
-       "oracle/claims oracle/compiler oracle/declaration oracle/derivatives oracle/process "
-       "oracle/roles oracle/signature oracle/sample oracle/reports/numbers oracle/reports/text",
+       "oracle/claims oracle/compiler oracle/declaration oracle/derivatives oracle/pace "
+       "oracle/process oracle/roles oracle/signature oracle/sample oracle/reports/numbers oracle/reports/text",
     2: "_softmax _operator oracle/prototype oracle/targets oracle/batch oracle/native_sandbox "
        "oracle/python_call oracle/python_sandbox oracle/sandbox oracle/worker",
     3: "layers lineax sharded native oracle/bounds oracle/fit oracle/op oracle/reference",
     4: "oracle/ops oracle/inputs oracle/mistakes oracle/plan",
     5: "oracle/candidate",
-    6: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures",
+    6: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "
+       "oracle/probe",
     7: "oracle/diagnosis oracle/formulas oracle/patterns oracle/symptoms",
     8: "oracle/verdict",
     9: "oracle/reports oracle/config oracle/init oracle/run strategies",
