@@ -15,7 +15,8 @@ FLOORS = {
        "oracle/precision oracle/guard oracle/catalogue",
     1: "_product _derivatives native/_numpy oracle/enclosure oracle/arrays oracle/assume "
        "oracle/claims oracle/compiler oracle/declaration oracle/derivatives oracle/pace "
-       "oracle/process oracle/roles oracle/signature oracle/sample oracle/reports/numbers oracle/reports/text",
+       "oracle/process oracle/roles oracle/signature oracle/sample "
+       "oracle/reports/numbers oracle/reports/text",
     2: "_softmax _operator oracle/prototype oracle/targets oracle/batch oracle/native_sandbox "
        "oracle/python_call oracle/python_sandbox oracle/sandbox oracle/worker",
     3: "layers lineax sharded native oracle/bounds oracle/fit oracle/op oracle/reference",
