@@ -5,6 +5,10 @@
                                            mutant survives, a right implementation is refused, or
                                            more than 1 % of the names are wrong
     --effort E, --only PATTERN             how much is tried, and on which specimens
+    --sample K                             every K-th specimen only
+    --workers N                            processes at once
+    --resume                               go on with a run that was cut off: what it found is kept
+                                           in build/record
 
 Peers that are not installed are left out, and the record says so.
 """
@@ -19,7 +23,10 @@ import selectors
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +39,12 @@ from record_peers import PEERS  # noqa: E402
 
 from softjac import SoftjacError, verify  # noqa: E402
 from softjac.oracle.findings import Report  # noqa: E402
-from tests.mutants.judge_all import Judgement, available, judge, line, summary  # noqa: E402
+from tests.mutants.judge_all import Judgement, available, judge_all, line, summary  # noqa: E402
 from tests.mutants.registry import HONEST, HONEST_FOLDER, MUTANTS, MUTANTS_FOLDER  # noqa: E402
 from tests.mutants.specimen import Mutant, Specimen, build  # noqa: E402
 
 SECONDS = 60
-DIRTY = {"memory", "output", "environment", "state"}
+DIRTY = {"memory", "environment"}
 """Mutants of these checks may leave damage behind in the process that called them."""
 
 
@@ -86,33 +93,91 @@ class Worker:
         return self._process
 
 
+class Kept:
+    """What was found of each subject, a line of JSON each, in a file that outlives the run."""
+
+    def __init__(self, name: str, *, resume: bool) -> None:
+        self._file = ROOT / "build" / "record" / f"{name}.jsonl"
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self.found: dict[str, Any] = {}
+        if resume and self._file.exists():
+            for line in self._file.read_text().splitlines():
+                subject, value = json.loads(line)
+                self.found[subject] = value
+        else:
+            self._file.write_text("")
+
+    def add(self, subject: str, value: Any) -> None:
+        """Keeps what was found of a subject."""
+        self.found[subject] = value
+        with self._file.open("a") as file:
+            file.write(json.dumps([subject, value]) + "\n")
+
+
 def opinions(
-    specimens: Iterable[Specimen], libraries: dict[Path, Path]
+    specimens: Sequence[Specimen], libraries: dict[Path, Path], kept: Kept, workers: int
 ) -> dict[str, dict[str, str]]:
     """What each peer says of each specimen."""
-    worker = Worker(libraries)
-    found = {}
-    for specimen in specimens:
-        found[specimen.name] = {peer: worker.ask(peer, specimen) for peer in PEERS}
-        print(specimen.name, found[specimen.name], flush=True)
-        if isinstance(specimen, Mutant) and DIRTY & set(specimen.checks):
-            worker.close()
-    worker.close()
-    return found
+    waiting = [specimen for specimen in specimens if specimen.name not in kept.found]
+    queue = iter(waiting)
+    lock = threading.Lock()
+
+    def work() -> None:
+        worker = Worker(libraries)
+        while True:
+            with lock:
+                specimen = next(queue, None)
+            if specimen is None:
+                break
+            said = {peer: worker.ask(peer, specimen) for peer in PEERS}
+            with lock:
+                kept.add(specimen.name, said)
+                print(specimen.name, said, flush=True)
+            if isinstance(specimen, Mutant) and DIRTY & set(specimen.checks):
+                worker.close()
+        worker.close()
+
+    with ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(work) for _ in range(workers)]:
+            done.result()
+    return dict(kept.found)
 
 
-def others(effort: str) -> list[dict[str, Any]]:
+def judgements(
+    specimens: Sequence[Specimen],
+    effort: str,
+    libraries: dict[Path, Path],
+    kept: Kept,
+    workers: int,
+) -> list[Judgement]:
+    """What the oracle says of each specimen."""
+    waiting = [specimen for specimen in specimens if specimen.name not in kept.found]
+    for judgement in judge_all(waiting, effort, libraries, workers):
+        kept.add(judgement.name, asdict(judgement))
+        print(line(judgement), flush=True)
+    return [restored(kept.found[specimen.name]) for specimen in specimens]
+
+
+def restored(fields: dict[str, Any]) -> Judgement:
+    """A judgement from its JSON."""
+    return Judgement(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+
+
+def others(effort: str, kept: Kept) -> list[dict[str, Any]]:
     """The oracle's verdict on the implementations nobody here wrote."""
     found = []
     for other in OTHERS:
         for dtype in ("float32", "float64"):
-            record: dict[str, Any] = {"shown": other.shown, "dtype": dtype, "op": other.op}
-            try:
-                record |= _judged(verify(other.target, effort=effort, **other.arguments(dtype)))
-            except (SoftjacError, ImportError) as error:
-                record |= {"verdict": "not run", "error": str(error)}
-            print(record, flush=True)
-            found.append(record)
+            subject = f"{other.shown} {dtype}"
+            if subject not in kept.found:
+                record: dict[str, Any] = {"shown": other.shown, "dtype": dtype, "op": other.op}
+                try:
+                    record |= _judged(verify(other.target, effort=effort, **other.arguments(dtype)))
+                except (SoftjacError, ImportError) as error:
+                    record |= {"verdict": "not run", "error": str(error)}
+                kept.add(subject, record)
+                print(record, flush=True)
+            found.append(kept.found[subject])
     return found
 
 
@@ -129,14 +194,14 @@ def _judged(report: Report) -> dict[str, Any]:
         "ratio": max((c.worst_ratio or 0 for c in report.checks), default=0),
         "tails": report.accuracy.componentwise_tails if report.accuracy else None,
         "failed": details("fail"),
-        "notes": details("reported", "nonfinite"),
+        "notes": details("reported", "nonfinite", "empty"),
     }
 
 
-def accepted(judgements: list[Judgement]) -> bool:
+def accepted(judged: Sequence[Judgement]) -> bool:
     """Whether every verdict is right and at most one name in a hundred is wrong."""
-    names = [judgement.named for judgement in judgements if judgement.named]
-    return all(j.right for j in judgements) and names.count("wrong") <= len(names) / 100
+    names = [judgement.named for judgement in judged if judgement.named]
+    return all(j.right for j in judged) and names.count("wrong") <= len(names) / 100
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -145,25 +210,31 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--effort", default="quick", choices=("quick", "standard", "thorough"))
     parser.add_argument("--only", default="", help="a pattern that names must contain")
+    parser.add_argument("--sample", default=1, type=int, help="every K-th specimen only")
+    parser.add_argument("--workers", default=1, type=int, help="processes at once")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was cut off")
     chosen = parser.parse_args(arguments)
     wanted: list[Specimen] = [s for s in [*MUTANTS, *HONEST] if re.search(chosen.only, s.name)]
+    wanted = wanted[:: chosen.sample]
     missing = [specimen.name for specimen in wanted if not available(specimen)]
     wanted = [specimen for specimen in wanted if available(specimen)]
-    judgements: list[Judgement] = []
+    said, found = {}, []
     with tempfile.TemporaryDirectory() as folder:
         libraries = build(MUTANTS_FOLDER, Path(folder)) | build(HONEST_FOLDER, Path(folder))
-        for specimen in wanted:
-            judgements.append(judge(specimen, chosen.effort, libraries))
-            print(line(judgements[-1]), flush=True)
-        print(summary(judgements))
-        if missing:
-            print(f"left out, their library is not installed: {', '.join(missing)}")
         if not chosen.check:
-            said = opinions(wanted, libraries)
-            text = page(wanted, judgements, said, others(chosen.effort), missing, chosen.effort)
-            (ROOT / "docs" / "record.md").write_text(text)
-            picture(wanted, judgements, said, ROOT / "docs" / "record.svg")
-    return int(not accepted(judgements))
+            kept = Kept("opinions", resume=chosen.resume)
+            said = opinions(wanted, libraries, kept, chosen.workers)
+            found = others(chosen.effort, Kept("others", resume=chosen.resume))
+        kept = Kept("judgements", resume=chosen.resume)
+        judged = judgements(wanted, chosen.effort, libraries, kept, chosen.workers)
+    print(summary(judged))
+    if missing:
+        print(f"left out, their library is not installed: {', '.join(missing)}")
+    if not chosen.check:
+        text = page(wanted, judged, said, found, missing, chosen.effort)
+        (ROOT / "docs" / "record.md").write_text(text)
+        picture(wanted, judged, said, ROOT / "docs" / "record.svg")
+    return int(not accepted(judged))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ Each is a candidate like anybody's; `OTHERS` lists them with what they claim.
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["OTHERS", "Other"]
+__all__ = ["OTHERS", "SPECIAL", "Other", "special"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -184,6 +187,50 @@ OTHERS = [
         "autograd_log_softmax_vjp", "autograd", "autograd: VJP of log_softmax", "log_softmax_vjp"
     ),
 ]
+
+
+SPECIAL: dict[str, Array] = {
+    "[nan, 0]": np.array([[np.nan, 0]], np.float32),
+    "[inf, 0]": np.array([[np.inf, 0]], np.float32),
+    "[inf, inf]": np.array([[np.inf, np.inf]], np.float32),
+    "[-inf, 0]": np.array([[-np.inf, 0]], np.float32),
+    "[-inf, -inf]": np.array([[-np.inf, -np.inf]], np.float32),
+    "(1, 0)": np.zeros((1, 0), np.float32),
+    "(0, 2)": np.zeros((0, 2), np.float32),
+}
+
+
+def special() -> Iterator[tuple[str, list[str]]]:
+    """Each forward function and what it gives for `SPECIAL`; those that are not installed not."""
+    for other in OTHERS:
+        if other.autodiff or other.op not in ("softmax", "log_softmax"):
+            continue
+        with contextlib.suppress(ImportError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with np.errstate(all="ignore"):
+                yield other.shown, [_answer(other, row) for row in SPECIAL.values()]
+
+
+def _answer(other: Other, row: Array) -> str:
+    """What a function gives for one row, in a few letters."""
+    array: Any = row
+    if other.array == "torch":
+        import torch
+
+        array = torch.from_numpy(row)
+    elif other.array == "jax":
+        import jax.numpy as jnp
+
+        array = jnp.asarray(row)
+    try:
+        got = np.asarray(globals()[other.function](array))
+    except ImportError:
+        raise
+    except Exception as error:
+        return f"raises {type(error).__name__}"
+    if not got.size:
+        return f"empty {got.shape}"
+    return "[" + ", ".join(f"{number:.4g}" for number in got[0].tolist()) + "]"
 
 
 @cache

@@ -1,6 +1,7 @@
 """Runs mutants and right implementations through the oracle and prints what it says of each.
 
     python -m tests.mutants.judge_all [mutants|honest] [--effort E] [--only PATTERN] [--json FILE]
+                                      [--workers N]
 
 Ends with 1 if a mutant survives, a right implementation is not verified, or a name is wrong.
 """
@@ -10,12 +11,15 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import multiprocessing
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +82,8 @@ def judge(specimen: Specimen, effort: str, libraries: dict[Path, Path]) -> Judge
         return Judgement(
             *known, "error", expected, (), accepted, (), checks, seconds, 0, 0, None, str(error)
         )
-    failed = [c for c in report.checks if c.status == ("fail" if expected != "verified" else c.status)]
-    failed = [c for c in failed if c.status in ("fail", "suspect")]
+    telling = ("fail", "suspect") if expected == "verified" else ("fail",)
+    failed = [c for c in report.checks if c.status in telling]
     ratios = [c.worst_ratio for c in report.checks if c.worst_ratio is not None]
     return Judgement(
         *known,
@@ -104,14 +108,16 @@ def available(specimen: Specimen) -> bool:
 
 
 def judge_all(
-    specimens: list[Specimen], effort: str, libraries: dict[Path, Path]
+    specimens: Sequence[Specimen], effort: str, libraries: dict[Path, Path], workers: int = 1
 ) -> Iterator[Judgement]:
-    """One judgement after the other; a line for each specimen left out."""
-    for specimen in specimens:
-        if available(specimen):
-            yield judge(specimen, effort, libraries)
-        else:
-            print(f"{specimen.name:38} left out: {specimen.options['array']} is not installed")
+    """The judgements in the specimens' order, made in so many processes."""
+    asked = partial(judge, effort=effort, libraries=libraries)
+    if workers == 1:
+        yield from map(asked, specimens)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        yield from pool.map(asked, specimens)
 
 
 def line(judgement: Judgement) -> str:
@@ -148,15 +154,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--effort", default="quick", choices=EFFORTS)
     parser.add_argument("--only", default="", help="a pattern that names must contain")
     parser.add_argument("--json", type=Path, help="one JSON record a line goes to this file")
+    parser.add_argument("--workers", type=int, default=1, help="processes at once")
     chosen = parser.parse_args(arguments)
     specimens: list[Any] = []
     specimens += HONEST if chosen.which != "mutants" else []
     specimens += MUTANTS if chosen.which != "honest" else []
     specimens = [s for s in specimens if re.search(chosen.only, f"{s.source.name}:{s.name}")]
+    for specimen in specimens:
+        if not available(specimen):
+            print(f"{specimen.name:38} left out: {specimen.options['array']} is not installed")
+    specimens = [specimen for specimen in specimens if available(specimen)]
     judgements = []
     with tempfile.TemporaryDirectory() as folder:
         libraries = build(MUTANTS_FOLDER, Path(folder)) | build(HONEST_FOLDER, Path(folder))
-        for judgement in judge_all(specimens, chosen.effort, libraries):
+        for judgement in judge_all(specimens, chosen.effort, libraries, chosen.workers):
             judgements.append(judgement)
             print(line(judgement), flush=True)
             if chosen.json:
