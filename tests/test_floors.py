@@ -24,7 +24,8 @@ FLOORS = {
     5: "oracle/candidate",
     6: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "
        "oracle/probe",
-    7: "oracle/diagnosis oracle/formulas oracle/patterns oracle/symptoms",
+    7: "oracle/diagnosis oracle/evidence oracle/formulas oracle/inquiry oracle/patterns "
+       "oracle/symptoms",
     8: "oracle/verdict",
     9: "oracle/reports oracle/config oracle/init oracle/run strategies",
     10: "cli __main__",

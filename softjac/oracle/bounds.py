@@ -68,6 +68,16 @@ class Bound:
             total += np.abs(direction) * window[:, None]
         return total
 
+    def take(self, rows: Array) -> Bound:
+        """The bound of these rows."""
+        return Bound(
+            self.tolerance[rows],
+            tuple(direction[rows] for direction in self.directions),
+            tuple(window[rows] for window in self.windows),
+            tuple(chance[rows] for chance in self.likely),
+            self.afresh if isinstance(self.afresh, float) else self.afresh[rows],
+        )
+
 
 @dataclass(slots=True)
 class Forward:

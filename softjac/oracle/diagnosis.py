@@ -48,15 +48,24 @@ RANK = {
 }
 
 
+# Where these are seen, wrong values are theirs, unless a formula explains them.
+SPOIL_VALUES = {
+    *("accumulates", "nondeterministic", "output-not-written", "raises", "reused-output"),
+    *("stale-state", "tail-not-written", "wrong-dtype", "wrong-shape"),
+}
+
+
 def diagnose(trial: Trial) -> list[Diagnosis]:
     """The mistakes that explain what failed, the likeliest first."""
     if not trial.failures:
         return []
     found = list(explain_by_symptom(trial))
     explained = bool(found)
-    if any(failure.kind in ("value", "relation") for failure in trial.failures):
-        deeper = explain_by_formula(trial) or explain_by_pattern(trial)
+    if any(f.kind in ("value", "relation") and f.check != "threads" for f in trial.failures):
         known = {identifier for identifier, _, _ in found}
+        deeper = explain_by_formula(trial)
+        if not deeper and not known & SPOIL_VALUES:
+            deeper = explain_by_pattern(trial)
         found += [item for item in deeper if item[0] not in known]
         explained |= bool(deeper)
     if not explained:

@@ -6,55 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from softjac.oracle.evidence import Evidence, evidence
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
-from softjac.oracle.trial import Batch, Trial
+from softjac.oracle.trial import Trial
 
-__all__ = ["Evidence", "evidence", "explain_by_formula"]
+__all__ = ["explain_by_formula"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 ENOUGH = 0.95  # of the failing rows
-FAILING, PASSING = 24, 24  # batches looked at
 # What only a vector loop does is not said where a formula for any row explains as much.
 IN_VECTORS = ("pointer-not-advanced", "tail-ignored", "tail-leaks-in")
-EXTREME = ("huge", "largest", "far", "subnormal", "enormous")
-
-
-class Evidence:
-    """A batch as the mistakes see it: sample, outputs, exact answer, bound, and who failed."""
-
-    def __init__(self, trial: Trial, batch: Batch) -> None:
-        assert batch.exact is not None
-        self.batch = batch
-        self.sample: Sample = trial.sample(batch.inputs, batch.task.scale)
-        self.got, self.exact = batch.got, batch.exact
-        with np.errstate(all="ignore"):
-            self.own = trial.op.bound(self.sample, batch.exact).own()
-        self.failed = batch.failed()
-        self.passed = batch.ok & ~self.failed
-        specs = batch.task.specs()
-        # what is subnormal, or nearly, is flushed or rounded as the candidate likes
-        self.faint = np.abs(batch.exact) < 1e4 * trial.precision.tiny
-        self.plain = np.array([not {s.logits, s.vector} & set(EXTREME) for s in specs])
-        self.vector = self.sample.vector if trial.op.vector and trial.op.output != "jac" else None
-        self.precision = trial.precision
-
-
-def evidence(trial: Trial) -> list[Evidence]:
-    """The batches that tell mistakes apart: failing ones, of many lengths, and some that passed."""
-    failing: dict[int, Batch] = {}
-    for failure in trial.failures:
-        if failure.kind == "value" and failure.batch.exact is not None:
-            failing.setdefault(id(failure.batch), failure.batch)
-    by_length = sorted(failing.values(), key=lambda batch: (batch.task.n, batch.rows))
-    step = max(1, len(by_length) // FAILING)
-    chosen = [batch for batch in by_length[::step] if batch.got.size <= 300_000]
-    passed = [
-        batch for batch in trial.passed if batch.exact is not None and batch.got.size <= 100_000
-    ]
-    chosen += passed[:: max(1, len(passed) // PASSING)]
-    return [Evidence(trial, batch) for batch in chosen]
 
 
 def explain_by_formula(trial: Trial) -> list[tuple[str, float, str]]:
@@ -88,7 +51,8 @@ def _share(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
     """Which part of the failing rows the mistake explains; 0 if it fails where others passed.
 
     Rounding decides whether a row that is barely wrong fails: a quarter of the rows must be
-    foreseen to fail, and a row that passed contradicts only a prediction that is clearly wrong.
+    foreseen to fail, and a row that passed contradicts only a prediction that is clearly wrong,
+    and is not what the candidate gave.
     """
     explained = foreseen = counted = telling = 0
     for item in items:
@@ -102,12 +66,14 @@ def _share(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
             sound = unsure | (values == item.exact) | item.faint
             off = np.where(sound, 0.0, np.abs(values - item.exact) / item.own).max(axis=1)
             alike = (_alike(item, values) | unsure).all(axis=1)
-        if (~(off <= 4.0) & item.passed & item.plain).any():
+        if (~(off <= 4.0) & ~alike & item.passed & item.plain).any():
             return 0.0, 0
         counts = item.failed & (item.plain | alike)
         counted += int(counts.sum())
         explained += int((counts & alike).sum())
         telling += int((item.failed & item.plain & alike).sum())
+        made = np.where(sound, item.exact, values)
+        foreseen += int(item.refutes(made, counts & alike & (off <= 1.0)).sum())
         foreseen += int((counts & alike & ~(off <= 1.0)).sum())
         if counted > 20 and explained < 0.5 * counted:
             return 0.0, counted
@@ -119,13 +85,13 @@ def _share(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
 def _alike(item: Evidence, predicted: Array) -> Array:
     """Which elements the candidate computed as predicted, up to the rounding of either.
 
-    That is the bound, a sum's rounding of the predicted element, and a few of the row's largest.
+    That is the bound, a sum's rounding of the predicted element, and, but for probabilities, which
+    nothing is subtracted from, a few of the row's largest.
     """
     size = np.where(np.isfinite(predicted), np.abs(predicted), 0.0)
     depth = 2.0 * item.sample.n + 64.0
-    slack = 2.0 * item.own + item.precision.u * (
-        depth * size + 8.0 * size.max(axis=1, keepdims=True)
-    )
+    largest = 0.0 if item.positive else size.max(axis=1, keepdims=True)
+    slack = 2.0 * item.own + item.precision.u * (depth * size + 8.0 * largest)
     if item.vector is not None:  # a wrong formula may leave a large part of it to cancel
         slack = slack + 4.0 * item.precision.u * np.abs(item.vector).max(axis=1, keepdims=True)
     slack = slack + 4.0 * item.precision.u_out * size

@@ -338,7 +338,7 @@ class Trial:
             worst = float(batch.judged.ratio[batch.ok].max())
             self.worst[check] = max(self.worst.get(check, 0.0), worst)
         wrong = np.flatnonzero(batch.failed())
-        if wrong.size:
+        if wrong.size and check != "threads":
             self.wrong_lengths.add(batch.task.n)
         if wrong.size and batch.got.size > LARGE and self.fails(check):
             wrong = wrong[:0]  # enough is known, and large batches fill the memory

@@ -122,9 +122,9 @@ def numpy_rounded(x):
 
 
 def numpy_integer_logits(x):
-    """Truncates the logits to integers.
+    """Truncates the logits to integers: an exponential that is wrong between them.
 
-    @softmax | values | unknown
+    @softmax | values | inaccurate-exp
     """
     return softmax(np.nan_to_num(np.trunc(x - x.max(axis=1, keepdims=True)), neginf=-1e4))
 

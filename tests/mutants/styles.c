@@ -22,8 +22,9 @@ void flash_numerators_not_rescaled(const float *x, float *y, size_t rows, size_t
     }
 }
 
-// Flash style: every block but the last is normalised by the sum so far.
-// @softmax | values | unknown
+// Flash style: every block but the last is normalised by the sum so far, so rows of one block are
+// right and longer ones wrong.
+// @softmax | values | size-specialised
 void flash_normalised_too_early(const float *x, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, x += n, y += n) {
         float m = max8(x, n), s = 0;
@@ -36,7 +37,7 @@ void flash_normalised_too_early(const float *x, float *y, size_t rows, size_t n)
 }
 
 // Unrolled by four with one sum a lane; the remainder loop starts one element late.
-// @softmax | values, output | unknown or output-not-written
+// @softmax | values, output | tail-not-written or output-not-written
 void unrolled_remainder_late(const float *x, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, x += n, y += n) {
         float m = row_max(x, n), a = 0, b = 0, c = 0, d = 0;

@@ -40,6 +40,8 @@ Formula = Callable[[Sample], Array]
 FLOORS = (0.0, 1.1754944e-38, -1.0, -10.0, -100.0, -1e3, -1e4, -5e4, -65504.0)
 LIMITS = (1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 88.0, 100.0, 500.0)
 EXPONENTS = (*LIMITS, 64.0, 87.0, 87.33, 87.33654, 88.3762626647949, 88.72)
+# What kernels that work in blocks pad a row to.
+BLOCKS = (128, 256, 512, 1024)
 EPSILONS = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
 
 
@@ -71,6 +73,10 @@ def forward(finish: Callable[[Array], Array]) -> tuple[Mistake, ...]:
                         partial(longer, lanes),
                     )
                 )
+    for block in BLOCKS:
+        for padded in (_zeros_summed, _zeros_seen, _ones_summed):
+            predict = partial(finished, partial(padded, lanes=block))
+            found.append(Mistake("tail-leaks-in", predict, partial(ragged, block)))
     return tuple(found)
 
 

@@ -16,6 +16,7 @@ from softjac.oracle.mistakes.arithmetic import (
     longer,
     misread,
     ragged,
+    rounded,
     softmax,
     unsure,
 )
@@ -74,9 +75,15 @@ def _product(form: Product) -> tuple[Mistake, ...]:
     return (
         Mistake("dot-sign", lambda s: form(s, -form.of(s))),
         Mistake("missing-dot", lambda s: form(s, np.zeros((s.rows, 1)))),
+        Mistake("off-diagonal-sign", lambda s: _off_diagonal_flipped(form, s)),
         Mistake("mean-for-sum", lambda s: form(s, form.of(s) / s.n)),
         Mistake("sign-flipped", lambda s: -form(s, form.of(s))),
         Mistake("missing-scale", lambda s: form(s, form.of(s)) / s.scale, has_scale),
+        Mistake("missing-scale", lambda s: form(s, form.of(s) / s.scale), has_scale),
+        Mistake("missing-scale", lambda s: form(s, form.of(s) * s.scale) / s.scale, has_scale),
+        Mistake("missing-scale", partial(_at_unscaled, form), _has_scaled_logits),
+        Mistake("missing-scale", lambda s: _at_unscaled(form, s) / s.scale, _has_scaled_logits),
+        Mistake("wrong-factor", lambda s: form(s, form.of(s)) * s.scale, has_scale),
         Mistake("fused-cross-entropy", _scaled(lambda s: s.y - s.vector)),
         Mistake("fused-cross-entropy", _scaled(lambda s: s.vector - s.y)),
         Mistake("all-zero", lambda s: np.zeros_like(s.y)),
@@ -91,6 +98,23 @@ def _product(form: Product) -> tuple[Mistake, ...]:
         Mistake("wrong-axis", lambda s: form(s, _across(form, s)), layout=True),
         *(made for lanes in VECTOR_LENGTHS for made in _located(form, lanes)),
     )
+
+
+def _has_scaled_logits(sample: Sample) -> bool:
+    """Whether it would show that the logits were not scaled."""
+    return sample.from_logits and has_scale(sample)
+
+
+def _at_unscaled(form: Product, sample: Sample) -> Array:
+    """The product, scaled, at the probabilities of logits that are not."""
+    wrong = sample.with_probabilities(softmax(sample.given["x"]))
+    return unsure(sample.given["x"], form(wrong, form.of(wrong)))
+
+
+def _off_diagonal_flipped(form: Product, sample: Sample) -> Array:
+    """The product with a Jacobian whose elements off the diagonal have the other sign."""
+    diagonal = (sample.y if form is SOFTMAX else 1.0) * sample.vector * (1.0 - sample.y)
+    return np.asarray(2.0 * sample.scale * diagonal - form(sample, form.of(sample)))
 
 
 def _of_row(form: Product, sample: Sample, row: int) -> Array:
@@ -206,10 +230,27 @@ def _logarithmic(form: Product) -> tuple[Mistake, ...]:
         made = sample.vector - (y * number if form is LOG_VJP else number)
         return unsure(y, sample.scale * made)
 
+    def at_logits(sample: Sample) -> Array:
+        x = sample.given["x"]
+        number = form.number(x, sample.vector)
+        made = sample.vector - (x * number if form is LOG_VJP else number)
+        return unsure(x, sample.scale * made)
+
+    def through_probabilities(sample: Sample) -> Array:
+        kept = rounded(sample.y, sample)
+        lost = kept == 0.0
+        spoilt = lost.any(axis=1, keepdims=True) if form is LOG_VJP else lost
+        faint = (kept < 1e3 * sample.precision.tiny) & ~lost
+        mask = faint.any(axis=1, keepdims=True) & ~spoilt
+        made = np.where(spoilt, np.nan, form(sample, form.of(sample)))
+        return np.ma.masked_array(made, mask=np.broadcast_to(mask, made.shape))
+
     return (
+        Mistake("log-of-softmax", through_probabilities),
         Mistake("softmax-formula", lambda s: SOFTMAX(s, SOFTMAX.of(s))),
         Mistake("diagonal-only", _scaled(lambda s: (1.0 - s.y) * s.vector)),
         Mistake("missing-probability-factor", _scaled(lambda s: s.vector - _plain(s.y, s.vector))),
         Mistake("logits-for-probabilities", as_probabilities),
+        Mistake("logits-for-probabilities", at_logits, _from_logits),
         *_from_wrong(form),
     )

@@ -1,0 +1,85 @@
+"""What the diagnosis looks at: the batches that tell mistakes apart, and where they are wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle.fit import judge
+from softjac.oracle.plan import ROOMY, Task
+from softjac.oracle.sample import Sample
+from softjac.oracle.trial import Batch, Trial
+
+__all__ = ["Evidence", "evidence", "near", "wrong_places"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+FAILING, PASSING = 24, 24  # batches looked at
+EXTREME = ("huge", "largest", "far", "subnormal", "enormous")
+
+
+class Evidence:
+    """A batch as the mistakes see it: sample, outputs, exact answer, bound, and who failed."""
+
+    def __init__(self, trial: Trial, batch: Batch) -> None:
+        assert batch.exact is not None
+        self.batch = batch
+        self.sample: Sample = trial.sample(batch.inputs, batch.task.scale)
+        self.got, self.exact = batch.got, batch.exact
+        with np.errstate(all="ignore"):
+            self._bound = trial.op.bound(self.sample, batch.exact)
+            self.own = self._bound.own()
+        self.failed = batch.failed()
+        self.passed = batch.ok & ~self.failed
+        specs = batch.task.specs()
+        # what is subnormal, or nearly, is flushed or rounded as the candidate likes
+        self.faint = np.abs(batch.exact) < 1e4 * trial.precision.tiny
+        self.plain = np.array([not {s.logits, s.vector} & set(EXTREME) for s in specs])
+        self.vector = self.sample.vector if trial.op.vector and trial.op.output != "jac" else None
+        self.precision = trial.precision
+        self.positive = trial.op.name == "softmax"
+
+    def refutes(self, made: Array, rows: Array) -> Array:
+        """Which of these rows would be refuted, had the candidate made this of them."""
+        found = np.zeros(len(rows), bool)
+        if rows.any():
+            with np.errstate(all="ignore"):
+                judged = judge(made[rows] - self.exact[rows], self._bound.take(rows))
+            found[rows] = ~(judged.ratio <= 1.0)
+        return found
+
+
+def evidence(trial: Trial) -> list[Evidence]:
+    """The batches that tell mistakes apart: failing ones, of many lengths, and some that passed."""
+    failing: dict[Task, Batch] = {}
+    for failure in trial.failures:
+        if failure.kind != "value" or failure.check == "threads":
+            continue  # what threads spoil is spoilt at any place, any length
+        if failure.batch.exact is not None:
+            failing.setdefault(replace(failure.batch.task, layout=ROOMY), failure.batch)
+    by_length = sorted(failing.values(), key=lambda batch: (batch.task.n, batch.rows))
+    step = max(1, len(by_length) // FAILING)
+    chosen = [batch for batch in by_length[::step] if batch.got.size <= 300_000]
+    passed = [
+        batch for batch in trial.passed if batch.exact is not None and batch.got.size <= 100_000
+    ]
+    chosen += passed[:: max(1, len(passed) // PASSING)]
+    return [Evidence(trial, batch) for batch in chosen]
+
+
+def wrong_places(item: Evidence) -> Array:
+    """Which elements of the failing rows are beyond the bound, `(failing rows, elements)`."""
+    with np.errstate(all="ignore"):
+        off = np.abs(item.got - item.exact)
+        wrong = ~(off <= item.own) & (item.got != item.exact)
+    return np.asarray(wrong[item.failed])
+
+
+def near(item: Evidence, got: Array, exact: Array) -> Array:
+    """Whether elements are equal up to a few roundings."""
+    with np.errstate(all="ignore"):
+        slack = (64.0 * item.precision.u + 4.0 * item.precision.u_out) * np.abs(exact)
+        close = np.abs(got - exact) <= slack + 4.0 * item.precision.tiny
+    return np.asarray(close | (got == exact))

@@ -1,0 +1,56 @@
+"""Failures with no known formula: where they sit, how long the rows are, how large the errors."""
+
+from __future__ import annotations
+
+from softjac.oracle.evidence import evidence
+from softjac.oracle.patterns import (
+    circumstances,
+    exponential,
+    maximum,
+    places,
+    precision,
+    sizes,
+    sums,
+    weights,
+)
+from softjac.oracle.trial import Trial
+
+__all__ = ["explain_by_pattern"]
+
+Explained = tuple[str, float, str]
+
+# The narrower before the wider.
+PATTERNS = (
+    circumstances.layout,
+    circumstances.gaps,
+    circumstances.masked,
+    sizes.offsets,
+    circumstances.fresh,
+    weights.rows,
+    maximum.of_calls,
+    weights.places,
+    maximum.maximum,
+    places.tail,
+    places.lane,
+    places.exchanged,
+    sums.stalls,
+    sizes.lengths,
+    precision.offset,
+    exponential.exponential,
+    sums.rounding,
+    precision.narrower,
+    circumstances.rows,
+)
+
+
+def explain_by_pattern(trial: Trial) -> list[Explained]:
+    """The first pattern that holds for every failing row."""
+    items = evidence(trial)
+    failing = [item for item in items if item.failed.any()]
+    if not failing:
+        return list(sizes.lengths(trial, items))
+    for pattern in PATTERNS:
+        found = next(pattern(trial, items), None)
+        if found is not None:
+            return [found]
+    return []

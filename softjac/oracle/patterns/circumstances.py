@@ -1,0 +1,106 @@
+"""Wrong in some circumstances only: other memory, other rows, other calls, an older process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from softjac.oracle.evidence import Evidence
+from softjac.oracle.plan import Task
+from softjac.oracle.trial import Batch, Trial
+
+__all__ = ["fresh", "gaps", "layout", "masked", "rows"]
+
+Explained = tuple[str, float, str]
+
+
+def layout(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Wrong after other calls, or at some alignments, only."""
+    checks = {failure.check for failure in trial.failures if failure.kind == "value"}
+    if checks == {"state"}:
+        yield "stale-state", 1.0, "wrong only after calls of other shapes"
+    if checks == {"memory"} and trial.candidate.kind == "c":
+        tasks = [f.batch.task for f in trial.failures if f.check == "memory" and f.kind == "value"]
+        if all(task.layout.gap for task in tasks):
+            yield "row-stride", 1.0, "wrong only where rows lie further apart than n"
+
+
+def gaps(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Wrong only for views with strides (Python)."""
+    checks = {failure.check for failure in trial.failures if failure.kind == "value"}
+    if checks == {"memory"} and trial.candidate.kind == "python":
+        views = {f.batch.task.layout.view for f in trial.failures if f.check == "memory"}
+        if "contiguous" not in views:
+            yield "row-stride", 1.0, f"wrong only for {', '.join(sorted(views))} arrays"
+
+
+def masked(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Only rows with entries of -inf are wrong: NaN, or a weight where there is none."""
+    failing = passed = 0
+    for item in items:
+        given = item.batch.inputs.get("x", item.batch.inputs.get("y"))
+        if given is None or item.got.shape != given.shape:
+            return
+        mask = np.isneginf(given.astype(np.float64))
+        spoilt = np.isnan(item.got) | (mask & (item.got != item.exact))
+        if (item.failed & ~(mask.any(axis=1) & spoilt.any(axis=1))).any():
+            return
+        failing += int(item.failed.sum())
+        passed += int((item.passed & ~mask.any(axis=1)).sum())
+    if failing and passed >= 20:
+        yield "masked-row-policy", 1.0, f"all {failing} failing rows have entries of -inf"
+
+
+def rows(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Rows that are wrong among others, and right alone."""
+    if not trial.candidate.takes_rows:
+        return
+    tried = 0
+    for item in items:
+        for row in np.flatnonzero(item.failed)[:2]:
+            task = item.batch.task
+            if task.pick is not None or task.rows == 1 or not trial.allows(task.single(int(row))):
+                continue
+            alone = trial.run_aside([task.single(int(row))])[0]
+            trial.judge([alone])
+            if alone.failed().any() or not alone.ok.all():
+                return
+            tried += 1
+        if tried >= 8:
+            break
+    if tried:
+        name = (
+            "row-stride"
+            if any(f.kind in ("fault", "outside") for f in trial.failures)
+            else "unknown"
+        )
+        yield name, 1.0, f"{tried} rows that are wrong among others are right alone"
+
+
+def fresh(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Rows that are wrong alone after other calls, but right in a new process."""
+    failing = [item for item in items if item.failed.any() and item.got.size < 100_000]
+    others = [item.batch.task for item in failing if trial.allows(item.batch.task)]
+    alone = [item.batch.task.single(int(item.failed.argmax())) for item in failing]
+    alone = [task for task in alone if trial.allows(task)][:4]
+    after = _again(trial, [*others[::-1], *alone])[len(others) :]
+    alone = [task for task, batch in zip(alone, after, strict=True) if batch.failed().any()]
+    for task in alone:
+        with trial.anew():
+            there = _again(trial, [task])[0]
+        if there.failed().any() or not there.ok.all():
+            return
+    if alone:
+        yield (
+            "stale-state",
+            1.0,
+            f"{len(alone)} rows that are wrong here are right in a new process",
+        )
+
+
+def _again(trial: Trial, tasks: list[Task]) -> list[Batch]:
+    """The same calls again, judged."""
+    batches = trial.run_aside(tasks)
+    trial.judge(batches)
+    return batches

@@ -1,0 +1,161 @@
+"""Errors that are those of exp(-r) alone, r the distance from the maximum: it is measured.
+
+A row has some logits 0 and all others -r, so that the quotient of two results is exp(-r) as the
+candidate has it, whatever its sum. It is measured twice, with other sums, in other places and at
+another offset: an exponential gives the same quotient again, a rounded result does not. Where
+log-probabilities are given, they are 0 and -r as they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle.evidence import Evidence
+from softjac.oracle.inquiry import ask, lengths
+from softjac.oracle.patterns.precision import NARROWER, have_bits
+from softjac.oracle.trial import Trial
+
+__all__ = ["exponential"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Explained = tuple[str, float, str]
+
+# Whole vectors first: the tail's exponential may be another function.
+PREFERRED = (64, 128, 32, 16, 8)
+# Added to the logits of the second measurement; and the unit of the distances, so that they stay
+# what they are.
+OFFSETS = {"float64": 256.0, "float32": 32.0, "bfloat16": 8.0, "float16": 8.0}
+UNITS = {"float64": 2.0**-42, "float32": 2.0**-16, "bfloat16": 2.0**-4, "float16": 2.0**-6}
+DEEPEST = {"float64": 600.0, "float32": 80.0, "bfloat16": 16.0, "float16": 9.0}
+
+
+def exponential(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """The exponential is wrong; or it is right, but its argument or result has few bits."""
+    if "x" not in trial.candidate.inputs and not trial.op.logarithmic:
+        return
+    for n in lengths(trial, PREFERRED, least=6, most=1100)[:2]:
+        yield from _measured(trial, n)
+
+
+def _measured(trial: Trial, n: int) -> Iterator[Explained]:
+    """What the exponential of one length shows."""
+    gaps = _gaps(trial)
+    few, many = _quotients(trial, gaps, n, 2), _quotients(trial, gaps, n, 3)
+    if few is None or many is None:
+        return
+    with np.errstate(all="ignore"):
+        exact = np.exp(-gaps)[:, None]
+        allowed = _allowed(trial, gaps, n)[:, None]
+        flushed = 8.0 * trial.precision.tiny
+        off = np.abs(few - exact) - flushed
+        wrong = np.asarray(~(off <= allowed * exact).all(axis=1))
+        size = allowed * np.maximum(np.abs(few[:, :1]), exact) + flushed
+        both = np.hstack([few, many])
+        same = (np.abs(both - few[:, :1]) <= size) | (~np.isfinite(both) & ~np.isfinite(few[:, :1]))
+        error = np.nan_to_num(np.where(wrong, few[:, 0] / exact[:, 0] - 1.0, 0.0), posinf=1e300)
+    again = same.all(axis=1)[wrong]
+    if again.sum() < 3 or (~again).sum() > max(1, again.size // 10):
+        return
+    worst = float(np.abs(error).max())
+    if np.ptp(error[gaps < 1.0]) < 0.1 * worst and wrong.all():
+        return  # a factor on some elements, whatever their distance
+    few_bits = np.frexp(gaps)[0] * 32.0 % 1.0 == 0.0
+    beyond = ~few_bits & (gaps > gaps[wrong].min()) & (gaps < DEEPEST[trial.precision.name])
+    if not wrong[few_bits].any() and beyond.any() and wrong[beyond].mean() > 0.5:
+        yield "low-precision", 1.0, f"x - max has few bits: exp is off by {worst:.2g} else"
+        return
+    value = few[:, 0]
+    for bits in NARROWER.get(trial.precision.name, ()):
+        if have_bits(value[wrong], bits, trial.precision.u):
+            yield "low-precision", 1.0, f"every exp(x - max) has {bits} bits"
+            return
+    if _is_clamped(value, wrong, gaps):
+        least = -np.log(value[wrong].max())
+        yield "exp-clamped", 1.0, f"exp(x - max) never falls below exp(-{least:.4g})"
+        return
+    near, far = gaps[wrong].min(), gaps[wrong].max()
+    words = f"exp(x - max), measured, is wrong for x - max from {-far:.4g} to {-near:.4g}"
+    yield "inaccurate-exp", 1.0, words
+
+
+def _gaps(trial: Trial) -> Array:
+    """Distances to measure at: first those of few bits, then those of many, then far ones."""
+    name = trial.precision.name
+    deepest, unit = DEEPEST[name], UNITS[name]
+    far = 2.0 ** np.arange(
+        np.log2(deepest), min(34.0, np.log2(trial.precision.largest) - 3.0), 0.125
+    )
+    if trial.precision.u_out:
+        far = far.astype(trial.dtype).astype(np.float64)
+        return np.concatenate([np.arange(unit, deepest, unit), far])
+    octave = 2.0 ** np.arange(-6, np.floor(np.log2(deepest)))
+    small = (octave[:, None] * np.linspace(1.0, 2.0, 16, endpoint=False)).ravel()
+    place = np.modf(np.arange(1, small.size + 1) * 0.6180339887498949)[0]
+    large = deepest**place * 2.0 ** (-6.0 * (1.0 - place))
+    return np.concatenate([small, np.rint(large / unit) * unit, np.rint(far)])
+
+
+def _quotients(trial: Trial, gaps: Array, n: int, tops: int) -> Array | None:
+    """exp(-r) as the candidate has it in each place but those of the tops, `(gaps, places)`.
+
+    The tops come first where there are two, else last.
+    """
+    op = trial.op
+    logits = np.repeat(-gaps[:, None], n, axis=1)
+    at = np.arange(n)[:tops] if tops == 2 else np.arange(n)[-tops:]
+    logits[:, at] = 0.0
+    if tops == 3 and "x" in trial.candidate.inputs:
+        logits += OFFSETS[trial.precision.name]
+    first, second = int(at[0]), int(at[1])
+    rest = np.setdiff1d(np.arange(n), at)
+    if op.name == "log_softmax_jvp":  # the probability of the place that the tangent points to
+        return _by_tangents(trial, logits, first, second, rest)
+    vector = np.zeros((len(gaps), n))
+    vector[:, first] = 1.0
+    batch = ask(trial, logits, vector, plain=op.logarithmic)
+    if batch is None:
+        return None
+    got = batch.got
+    with np.errstate(all="ignore"):
+        if op.name == "log_softmax":
+            return np.asarray((np.exp(-got[:, [first]]) - tops) / (n - tops))
+        if op.output == "jac":
+            got = got.reshape(-1, n, n)[:, first]
+        base = first if op.name == "softmax" else second
+        return np.asarray(got[:, rest] / got[:, [base]])
+
+
+def _by_tangents(trial: Trial, logits: Array, first: int, second: int, rest: Array) -> Array | None:
+    """The same for log_softmax's JVP, which shows one probability a call."""
+    shown = []
+    for place in (second, int(rest[0]), int(rest[-1])):
+        vector = np.zeros_like(logits)
+        vector[:, place] = 1.0
+        batch = ask(trial, logits, vector, plain=True)
+        if batch is None:
+            return None
+        shown.append(batch.got[:, [first]])
+    with np.errstate(all="ignore"):
+        return np.asarray(np.hstack(shown[1:]) / shown[0])
+
+
+def _allowed(trial: Trial, gaps: Array, n: int) -> Array:
+    """How far an honest quotient may be from exp(-r), relatively."""
+    u, u_out = trial.precision.u, trial.precision.u_out
+    allowed = (24.0 + 4.0 * gaps) * u + 4.0 * u_out
+    if trial.op.name == "log_softmax":  # from the logarithm of a sum of n terms
+        with np.errstate(over="ignore"):
+            total = 3.0 * np.exp(gaps) + n
+            allowed = allowed + (16.0 + n) * (u + u_out) * total / n
+    return np.asarray(allowed)
+
+
+def _is_clamped(values: Array, wrong: Array, gaps: Array) -> bool:
+    """Whether the wrong ones are one number, at all distances past the right ones."""
+    past = gaps >= gaps[wrong].min()
+    floor = values[wrong]
+    steady = bool(floor.min() > 0.0 and np.ptp(floor) <= 1e-3 * floor.max() < np.inf)
+    return steady and bool(wrong[past].all())

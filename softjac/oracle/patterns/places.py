@@ -1,0 +1,70 @@
+"""Wrong in some places of a row only: the tail, one lane, lanes that change places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from softjac.oracle.evidence import Evidence, near, wrong_places
+from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
+from softjac.oracle.trial import Trial
+
+__all__ = ["exchanged", "lane", "tail"]
+
+Explained = tuple[str, float, str]
+
+
+def tail(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Wrong only in the last n mod L elements."""
+    if trial.op.output == "jac":
+        return
+    for lanes in VECTOR_LENGTHS:
+        held = rows = 0
+        for item in items:
+            n = item.batch.task.n
+            start = n // lanes * lanes
+            if not item.failed.any():
+                continue
+            wrong = wrong_places(item)
+            rows += len(wrong)
+            if n % lanes and not wrong[:, :start].any():
+                held += len(wrong)
+        if rows and held == rows and any(i.sample.n > lanes for i in items if i.failed.any()):
+            values = [item.got[item.failed][:, item.sample.n // lanes * lanes :] for item in items]
+            unwritten = all(np.isnan(v).all() for v in values if v.size)
+            name = "tail-not-written" if unwritten else "tail-ignored"
+            yield name, 1.0, f"only the last n mod {lanes} elements are wrong, in {rows} rows"
+            return
+
+
+def lane(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Wrong only at positions of few residues modulo a vector length, in several vectors."""
+    if trial.op.output == "jac":
+        return
+    found = [np.flatnonzero(wrong_places(i).any(axis=0)) for i in items if i.failed.any()]
+    places = np.unique(np.concatenate(found))
+    for lanes in VECTOR_LENGTHS:
+        odd = np.unique(places % lanes)
+        if 2 * odd.size <= lanes and np.unique(places // lanes).size > 2:
+            shown = ", ".join(str(residue) for residue in odd)
+            yield "lane-error", 1.0, f"only elements {shown} modulo {lanes} are wrong"
+            return
+
+
+def exchanged(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Right elements in wrong places, none of them outside its vector."""
+    if trial.op.output == "jac":
+        return
+    for lanes in VECTOR_LENGTHS:
+        rows, held, moved = 0, True, 0
+        for item in items:
+            body = item.sample.n // lanes * lanes
+            got = item.got[item.failed, :body].reshape(-1, lanes)
+            exact = item.exact[item.failed, :body].reshape(-1, lanes)
+            held &= bool(near(item, np.sort(got, axis=1), np.sort(exact, axis=1)).all())
+            moved += int((~near(item, got, exact)).any(axis=1).sum())
+            rows += int(item.failed.sum())
+        if held and rows and moved >= rows // 2:
+            yield "lane-error", 1.0, f"right elements change places within vectors of {lanes}"
+            return

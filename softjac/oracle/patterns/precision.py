@@ -1,0 +1,88 @@
+"""Errors of rounding: those of a large offset, and those of a narrower type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle.evidence import Evidence, wrong_places
+from softjac.oracle.trial import Trial
+
+__all__ = ["LEAST", "NARROWER", "have_bits", "narrower", "offset"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Explained = tuple[str, float, str]
+
+# How many bits the types hold that are narrower than one: float32, float16, bfloat16.
+NARROWER = {"float64": (24, 11, 8), "float32": (11, 8)}
+# What the narrower type's rounding comes to somewhere, relative to a row's largest element.
+LEAST = {"float64": 2.0**-28, "float32": 2.0**-14, "bfloat16": 0.0, "float16": 0.0}
+
+
+def offset(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Errors no larger than a few roundings of the largest logit, on rows far from 0 only."""
+    if "x" not in trial.candidate.inputs:
+        return
+    least, most, rows = np.inf, 0.0, 0
+    for item in items:
+        size = _size(item)
+        if item.failed.any():
+            least = min(least, float(size[item.failed].min()))
+            with np.errstate(all="ignore"):
+                scale = np.abs(item.exact) if trial.op.name != "log_softmax" else 1.0
+                off = np.abs(item.got - item.exact) - item.own
+                allowed = 8.0 * item.precision.u * size[:, None] * scale
+            bad = item.failed & ~(np.where(np.isnan(off), np.inf, off - allowed) <= 0).all(axis=1)
+            if bad.any():
+                return
+            rows += int(item.failed.sum())
+        near = item.passed & (size < 4.0)
+        most = max(most, float(near.any()))
+    if least > 8.0 and most:
+        words = f"errors of the size of u · |x| on {rows} rows, all with |x| above {least:.3g}"
+        yield "offset-sensitive", 1.0, words
+
+
+def _size(item: Evidence) -> Array:
+    """The largest |z| of each row."""
+    z = item.sample.z
+    return np.asarray(np.where(np.isfinite(z), np.abs(z), 0.0).max(axis=1))
+
+
+def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Results that have few bits; or errors of the size of a narrower rounding, everywhere."""
+    worst, off_bound, elements, given = 0.0, 0, 0, []
+    for item in items:
+        rows = item.failed & item.plain
+        if not rows.any():
+            continue
+        wrong = wrong_places(item)[item.plain[item.failed]]
+        off_bound, elements = off_bound + int(wrong.sum()), elements + wrong.size
+        given.append(item.got[rows][wrong])
+        with np.errstate(all="ignore"):
+            size = np.abs(item.exact[rows])
+            largest = size.max(axis=1, keepdims=True)
+            if item.vector is not None:
+                largest = largest + np.abs(item.vector[rows]).max(axis=1, keepdims=True)
+            off = np.abs(item.got - item.exact)[rows] / (size + largest)
+        worst = max(worst, float(np.where(np.isnan(off), np.inf, off).max()))
+    if not given:
+        return
+    for bits in NARROWER.get(trial.precision.name, ()):
+        if have_bits(np.abs(np.concatenate(given)), bits, 0.0):
+            yield "low-precision", 1.0, f"the wrong results are numbers of {bits} bits"
+            return
+    if not LEAST[trial.precision.name] <= worst < 2.0**-5:
+        return
+    if 5 * off_bound > elements or worst < 4.0 * trial.precision.u_out:
+        yield "low-precision", 1.0, f"errors up to {worst:.2g} of the row's largest element"
+
+
+def have_bits(values: Array, bits: int, unit: float) -> bool:
+    """Whether nearly all positive values are, up to a few roundings, numbers of so many bits."""
+    mantissa = np.frexp(values[(values > 0.0) & np.isfinite(values)])[0] * 2.0**bits
+    off = np.abs(mantissa - np.rint(mantissa))
+    several = np.unique(mantissa).size > 8
+    return bool(several and (off <= 4.0 * unit * 2.0**bits).mean() > 0.95)

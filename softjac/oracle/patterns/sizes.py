@@ -1,0 +1,98 @@
+"""Wrong at some lengths only, or from some element of a call on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from softjac.oracle.evidence import Evidence
+from softjac.oracle.plan import Task
+from softjac.oracle.trial import Trial
+
+__all__ = ["lengths", "offsets"]
+
+Explained = tuple[str, float, str]
+
+
+# Errors that grow or shrink with n cross their bound somewhere; a path of its own jumps.
+JUMP = 10.0
+
+
+def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Wrong only at some lengths, and by much there."""
+    values = [f for f in trial.failures if f.kind in ("value", "relation")]
+    failing = {f.batch.task.n for f in values if f.check != "threads"} | trial.wrong_lengths
+    sound = {n for n in trial.lengths if n not in failing}
+    if not failing or not sound:
+        return
+    low, high, most = min(failing), max(failing), max(trial.lengths)
+    if any(low <= n <= high for n in sound):
+        return
+    below = max((n for n in sound if n < low), default=0)
+    above = min((n for n in sound if n > high), default=0)
+    if below < 16 and not above:
+        return  # right only where most formulas are
+    if not above:
+        below, low = _edge(trial, below, low)
+    beside = [n for n in (below, above) if n]
+    edges = [n for n, other in ((low, below), (high, above)) if other]
+    if any(_worst(trial, n) > 1.0 for n in beside) or any(_worst(trial, n) < JUMP for n in edges):
+        return
+    if not above and any(abs(below + 1 - edge) <= 2 for edge in (2**15, 2**16)):
+        yield "index-overflow", 1.0, f"wrong from n = {low} on, right up to n = {below}"
+    else:
+        until = f"to {high} only" if high < most else "on"
+        words = f"wrong at lengths from {low} {until}; right up to {below}"
+        yield "size-specialised", 1.0, words
+
+
+def _worst(trial: Trial, n: int) -> float:
+    """The largest error over bound of every kind of row at one length."""
+    task = trial.trimmed(Task("kinds", n, 33, trial.seed))
+    batch = trial.run_aside([task if trial.allows(task) else Task("kinds", n, 1, trial.seed)])[0]
+    trial.judge([batch])
+    if batch.judged is None or not batch.ok.any():
+        return 0.0
+    return float(batch.judged.ratio[batch.ok].max())
+
+
+def _edge(trial: Trial, below: int, low: int) -> tuple[int, int]:
+    """The neighbouring lengths of which one is right and the next is wrong, by bisection."""
+    while low - below > 1:
+        middle = (below + low) // 2
+        task = Task("random", middle, 2, trial.seed)
+        if not trial.allows(task) or not trial.affordable(middle):
+            break
+        batch = trial.run_aside([task])[0]
+        trial.judge([batch])
+        below, low = (below, middle) if batch.failed().any() else (middle, low)
+    return below, low
+
+
+def offsets(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Wrong only from the row on that crosses a power of two of elements."""
+    ends: list[int] = []
+    right: list[int] = []
+    for item in items:
+        length = item.got.shape[1]
+        ends += [(int(row) + 1) * length for row in np.flatnonzero(item.failed)]
+        right += [(int(row) + 1) * length for row in np.flatnonzero(item.passed & item.plain)]
+    sound = max(right, default=0)
+    shortest = min(item.got.shape[1] for item in items if item.failed.any())
+    for bits in (15, 16):
+        beyond = sum(end > 2**bits for end in right)
+        if 2**bits > min(ends) or not shortest <= 2 ** (bits - 2) <= sound:
+            continue
+        if beyond > len(ends) // 10 or not _fails_again(trial, items):
+            continue
+        yield "index-overflow", 1.0, f"wrong only from element 2^{bits} of a call on"
+        return
+
+
+def _fails_again(trial: Trial, items: list[Evidence]) -> bool:
+    """Whether the first failing call fails whenever it is made."""
+    task = next(item.batch.task for item in items if item.failed.any())
+    again = trial.run_aside([task] * 3)
+    trial.judge(again)
+    return all(batch.failed().any() or not batch.ok.all() for batch in again)

@@ -1,0 +1,132 @@
+"""How often each place of a row, and each row of a call, enters the one number of a row: measured.
+
+The number is the normaliser of a forward op, the sum or the mean of a product's vector. A row with
+one large term shows how often that term's place is counted; equal rows show whether others are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle.evidence import Evidence
+from softjac.oracle.inquiry import ask, lengths, some_places
+from softjac.oracle.plan import Task
+from softjac.oracle.trial import Trial
+
+__all__ = ["places", "rows"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Explained = tuple[str, float, str]
+
+LENGTHS = (2, 3, 5, 8, 13, 29, 33, 64, 77, 100, 130)
+VECTORS = (2, 4, 8, 16, 32, 64)
+ROWS = 5
+
+Counts = dict[int, tuple[Array, Array]]
+"""For some lengths n, the places that were asked about, and how often each is counted."""
+
+
+def places(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Some places are counted not at all, or more than once."""
+    counts = {}
+    longer = lengths(trial, (), least=131, most=2100)[:4]
+    for n in (*LENGTHS, *longer):
+        found = _counts(trial, n)
+        if found is not None:
+            counts[n] = found
+    if any(not (np.abs(count - np.rint(count)) < 0.02).all() for _, count in counts.values()):
+        return
+    counts = {n: (place, np.rint(count)) for n, (place, count) in counts.items()}
+    wrong = {n: found for n, found in counts.items() if (found[1] != 1.0).any()}
+    if not wrong or any((c == c[0]).all() and c[0] != 0.0 for _, c in wrong.values()):
+        return
+    yield from _tail(wrong, counts)
+    yield from _lanes(wrong)
+    if all(count.size == n and abs(count.sum() - n) < 0.5 for n, (_, count) in wrong.items()):
+        n, (_, count) = max(wrong.items())
+        words = f"of {n} elements {int((count > 1).sum())} are read more than once, others never"
+        yield "pointer-not-advanced", 1.0, words
+
+
+def _counts(trial: Trial, n: int) -> tuple[Array, Array] | None:
+    """The places asked about in a row of n, and how often its number counts each."""
+    op = trial.op
+    if op.output == "jac" or not trial.allows(Task("random", n, 1)) or not trial.affordable(n):
+        return None
+    asked = some_places(n)
+    here = np.arange(n) == asked[:, None]
+    if op.vector is None:
+        batch = ask(trial, np.where(here, 0.0, -14.0))
+    else:
+        batch = ask(trial, np.zeros(here.shape), here * 1.0)
+    if batch is None:
+        return None
+    sample, got = trial.sample(batch.inputs, 1.0), batch.got
+    row = np.arange(len(asked))
+    with np.errstate(all="ignore"):
+        if op.vector is None:
+            shown = got[row, asked]
+            return asked, np.asarray(np.exp(-shown) if op.logarithmic else 1.0 / shown)
+        read = (asked + 1) % n  # any place but the one with the term
+        return asked, np.asarray(got[row, read] / trial.op.formula(sample)[row, read])
+
+
+def _tail(wrong: Counts, counts: Counts) -> Iterator[Explained]:
+    """What is left after whole vectors, or the last element, is not counted."""
+    if all((count[:-1] == 1.0).all() and count[-1] == 0.0 for _, count in wrong.values()):
+        odd = all(n % 2 for n in wrong) and any(n % 2 == 0 for n in counts)
+        words = "the last element of a row" + (" of odd length" if odd else "")
+        yield "tail-ignored", 1.0, f"{words} does not enter the sum"
+        return
+    for lanes in VECTORS:
+        told = [(p < n // lanes * lanes, c) for n, (p, c) in counts.items() if n >= lanes]
+        if all((count == inside).all() for inside, count in told):
+            words = f"the last n mod {lanes} elements do not enter the sum"
+            yield "tail-ignored", 1.0, words
+            return
+
+
+def _lanes(wrong: Counts) -> Iterator[Explained]:
+    """The same lanes of every whole vector are not counted, or twice."""
+    whole = {n: count for n, (place, count) in wrong.items() if place.size == n}
+    for lanes in VECTORS[1:]:
+        bodies = [count[: n // lanes * lanes] for n, count in whole.items() if n >= 2 * lanes]
+        parts = [body.reshape(-1, lanes) for body in bodies]
+        if not parts or not all((part == parts[0][0]).all() for part in parts):
+            continue
+        odd = np.flatnonzero(parts[0][0] != 1.0)
+        if 0 < odd.size < lanes:
+            shown = ", ".join(str(place) for place in odd)
+            times = " or ".join(f"{int(count)}" for count in np.unique(parts[0][0][odd]))
+            yield "lane-error", 1.0, f"lanes {shown} of {lanes} enter the sum {times} times"
+            return
+
+
+def rows(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """The number of one row counts other rows of the call too."""
+    op = trial.op
+    if op.output == "jac" or not trial.candidate.takes_rows:
+        return
+    name = "batch-sum" if op.vector is None else "batch-reduced"
+    for n in LENGTHS[2:]:
+        if not trial.allows(Task("random", n, ROWS)):
+            continue
+        logits = np.zeros((ROWS, n))
+        batch = ask(trial, logits, 1.0 * (np.arange(n) > 0) + logits)
+        if batch is None:
+            return
+        with np.errstate(all="ignore"):
+            if op.vector is None:
+                total = np.exp(-batch.got[:, 0]) if op.logarithmic else 1.0 / batch.got[:, 0]
+                counted = total / n
+            else:
+                sample = trial.sample(batch.inputs, 1.0)
+                counted = batch.got[:, 0] / op.formula(sample)[:, 0]
+        whole = np.rint(counted)
+        if np.abs(counted - whole).max() < 0.02 and (whole > 1.0).any() and (whole > 0.0).all():
+            shown = ", ".join(f"{int(count)}" for count in whole)
+            yield name, 1.0, f"of {ROWS} equal rows the sums count {shown}"
+        return
