@@ -6,6 +6,9 @@ A line `<!-- name: argument -->` of a page is replaced by what the function `nam
 from __future__ import annotations
 
 import re
+import sys
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +18,8 @@ from softjac.cli import cli
 from softjac.oracle.catalogue import CATALOGUE
 from softjac.oracle.ops import OPS
 from softjac.oracle.reports.pictures import matrix
+
+MUTANTS = Path(__file__).parent.parent / "tests" / "mutants"
 
 MARKER = re.compile(r"^<!-- (\w+): ?(.*?) -->$", re.MULTILINE)
 
@@ -37,13 +42,43 @@ def ops(_: str) -> str:
     return "\n".join(["| op | takes | gives | what |", "|---|---|---|---|", *rows])
 
 
+@cache
+def mutants() -> list[Any]:
+    """The functions with known mistakes that the oracle's own tests judge."""
+    sys.path.insert(0, str(MUTANTS))
+    import specimen
+
+    return list(specimen.mutants(MUTANTS))
+
+
+def code_of(mutant: Any) -> str:
+    """A mutant's function as it stands in its file, without the line of tags."""
+    content = mutant.source.read_text("utf-8")
+    opening = rf"def {mutant.name}\(" if mutant.kind == "py" else rf"\w[^;{{}}]*\b{mutant.name}\("
+    body = r"[^\n]*\n(?:[ ]+[^\n]*\n|\n)*" if mutant.kind == "py" else r".*?^}\n"
+    found = re.search(rf"^{opening}{body}", content, re.MULTILINE | re.DOTALL)
+    assert found is not None, mutant.name
+    code = re.sub(r"(?m)^\s*\n\s*@[^\n]*\n", "", found[0])
+    comment = "" if mutant.kind == "py" else f"// {mutant.text}\n"
+    return comment + re.sub(r'"""([^\n]*)\n\s*"""', r'"""\1"""', code).strip()
+
+
+def example(identifier: str) -> str:
+    """The shortest of the mutants that have a bug, in a block of code."""
+    named = [mutant for mutant in mutants() if mutant.diagnoses[0] == identifier]
+    shortest = min(named, key=lambda mutant: len(code_of(mutant)))
+    language = {"py": "python", "c": "c", "cpp": "cpp"}[shortest.kind]
+    return f"```{language}\n{code_of(shortest)}\n```"
+
+
 def diagnoses(_: str) -> str:
-    """Every diagnosis with its explanation and fix."""
+    """Every diagnosis with its explanation, an example and the fix."""
     parts = []
     for name, entry in CATALOGUE.items():
         seen = f"\n\nSeen in: {', '.join(entry.seen_in)}." if entry.seen_in else ""
         parts.append(
-            f"## {name}\n\n**{entry.title}**\n\n{entry.explanation}\n\nFix: {entry.fix}{seen}"
+            f"## {name}\n\n**{entry.title}**\n\n{entry.explanation}\n\n{example(name)}\n\n"
+            f"Fix: {entry.fix}{seen}"
         )
     return "\n\n".join(parts)
 

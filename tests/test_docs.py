@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import os
 import re
@@ -115,6 +116,16 @@ def test_every_public_name_is_in_the_reference(name: str) -> None:
     pages = "".join(page.read_text("utf-8") for page in (TOP / "docs").glob("*.md"))
     assert f"::: softjac.{name}\n" in pages
     assert inspect.getdoc(getattr(softjac, name))
+
+
+def test_every_diagnosis_has_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page of diagnoses shows each bug in the code of a mutant."""
+    monkeypatch.syspath_prepend(str(TOP / "docs"))
+    hooks = importlib.import_module("hooks")
+    sections = hooks.diagnoses("").split("\n\n## ")
+    assert len(sections) == len(hooks.CATALOGUE)
+    for section in sections:
+        assert re.search(r"```(c|cpp|python)\n.+?\n```", section, re.DOTALL), section
 
 
 def test_links_of_the_readme_lead_somewhere() -> None:
