@@ -225,13 +225,8 @@ def verify(
     ldx, and scale.
     """
     from softjac.oracle import config
-    from softjac.oracle.reference import keep_compiled
-    from softjac.oracle.reports.github import annotation
     from softjac.oracle.reports.live import Live
-    from softjac.oracle.reports.text import summary
-    from softjac.oracle.run import judge, worst_status, write_reports
 
-    keep_compiled()
     chosen = given(options)
     if every:
         extra = sorted(chosen.keys() - {"effort", "seed", "timeout", "nonfinite"})
@@ -250,6 +245,13 @@ def verify(
             raise click.UsageError(f"{missing} is missing; or judge every candidate with --all")
         entries, chosen = [config.Entry(target, target, chosen)], {}
     with Live(console(), quiet=quiet) as live:
+        live.progress("starting")  # JAX takes its time
+        from softjac.oracle.reference import keep_compiled
+        from softjac.oracle.reports.github import annotation
+        from softjac.oracle.reports.text import summary
+        from softjac.oracle.run import judge, worst_status, write_reports
+
+        keep_compiled()
         reports = [judge(entry, live, **chosen) for entry in entries]
         if len(reports) > 1 and not quiet:
             for style, line in summary(reports):
@@ -331,18 +333,20 @@ def diagnoses(identifier: str | None) -> None:
       softjac diagnoses pointer-not-advanced
     """
     from softjac.oracle.catalogue import CATALOGUE
+    from softjac.oracle.reports.live import width_of
     from softjac.oracle.reports.text import diagnosis_page, folded
 
+    width = width_of(console())
     if identifier is None:
         for name, entry in CATALOGUE.items():
-            for _, line in folded(f"{name:<28}", entry.title):
+            for _, line in folded(f"{name:<28}", entry.title, width=width):
                 click.echo(line)
         return
     if identifier not in CATALOGUE:
         near = get_close_matches(identifier, CATALOGUE, n=1)
         hint = f"did you mean {near[0]}?" if near else "`softjac diagnoses` lists them"
         raise ArgumentError(f"no diagnosis is called {identifier}; {hint}")
-    for line in diagnosis_page(identifier, CATALOGUE[identifier]):
+    for line in diagnosis_page(identifier, CATALOGUE[identifier], width):
         click.echo(line)
 
 

@@ -95,6 +95,7 @@ def own_kernel(op: HasRoles, dtype: str) -> tuple[str, str, str]:
     scale = "double scale" if dtype == "float64" else "float scale"
     symbol = f"softjac_{op.name}_strided_{_SUFFIX_OF[dtype]}"
     parameters = ", ".join([*arrays, "size_t rows", "size_t n", scale])
+    _library.load()  # says how to build it where it is not there
     return str(_library.path()), symbol, f"int {symbol}({parameters})"
 
 

@@ -73,13 +73,15 @@ def verify(
     with open_sandbox(loaded, timeout=timeout) as sandbox:
         trial = Trial(loaded, sandbox, EFFORTS[effort], seed, timeout, tell)
         results = []
-        for check in CHECKS.values():
+        for name, check in CHECKS.items():
+            tell(name, 0, 0)
             result = check(trial)
             results.append(result)
             tell(result)
         measured, result = accuracy.measure(trial)
         results.append(result)
         tell(result)
+        tell("diagnosis", 0, 0)
         report = _report(trial, results)
         report.accuracy = measured
         report.counterexamples = counterexamples(trial)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softjac._errors import CandidateError
+from softjac._errors import CandidateError, LibraryMissingError
+from softjac.native import _library
 from softjac.oracle import compiler, targets
 from softjac.oracle.call import Call
 from softjac.oracle.candidate import CFunction, load, open_sandbox
@@ -337,3 +338,11 @@ def test_arrays_of_a_library_that_is_not_there(monkeypatch: pytest.MonkeyPatch) 
     """`--array torch` without PyTorch is an error of the command, not of the candidate."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "torch is not installed" in error(lambda y, dy: dy, array="torch")
+
+
+def test_own_kernels_that_were_not_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`softjac:native` without the library says how to build it."""
+    _library.load.cache_clear()
+    monkeypatch.setattr(_library, "path", lambda: tmp_path / "libsoftjac.so")
+    with pytest.raises(LibraryMissingError, match="`make lib`"):
+        load("softjac:native", op="softmax")

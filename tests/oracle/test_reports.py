@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json as standard_json
 import math
 import re
@@ -11,9 +12,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import report_samples as samples
+from rich.console import Console
 
 from softjac.oracle.findings import Counterexample, Point, Report
 from softjac.oracle.reports import github, html, json, junit, markdown, pictures, text
+from softjac.oracle.reports.live import Live
 
 EVERY = pytest.mark.parametrize("make", samples.ALL, ids=lambda make: make.__name__)
 
@@ -42,6 +45,20 @@ def test_text_repeats_the_options_it_is_given() -> None:
     report.command = "lib.so:f --op softmax"
     for made in (text.render(report), markdown.document([report]), html.document([report])):
         assert "replay v1-c29mdGphYw lib.so:f --op softmax" in made
+
+
+def test_a_narrow_terminal_folds_sentences_but_no_command() -> None:
+    """At 60 columns sentences keep their hanging indent, and the replay command stays whole."""
+    written = io.StringIO()
+    shown = Live(Console(file=written, force_terminal=True, width=60, no_color=True))
+    for check in samples.refuted().checks:
+        shown.progress(check)
+    shown.finish(samples.refuted())
+    found = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", written.getvalue()).splitlines()
+    (command,) = (line for line in found if "softjac replay" in line)
+    assert command.endswith("--op softmax_vjp --dtype float32 --assume 'n % 8 == 0'")
+    long = [line for line in found if len(line) > 60 and line != command]
+    assert all(line.startswith("REFUTED") for line in long), long
 
 
 def test_text_shows_a_window_of_a_long_row() -> None:

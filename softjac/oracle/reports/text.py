@@ -16,6 +16,7 @@ from softjac.oracle.reports.numbers import number, plural, ratio, short
 
 __all__ = [
     "VERDICTS",
+    "WIDTH",
     "alike",
     "check_lines",
     "command",
@@ -54,12 +55,12 @@ STYLES = {
 VERDICTS: tuple[Verdict, ...] = ("error", "refuted", "inconclusive", "verified")
 
 
-def folded(label: str, content: str, style: str = "") -> Iterator[Line]:
+def folded(label: str, content: str, style: str = "", width: int = WIDTH) -> Iterator[Line]:
     """A labelled paragraph, folded to the width with a hanging indent."""
     first = f"  {label:<10}" if label else "  "
     wrapped = textwrap.wrap(
         content,
-        WIDTH,
+        width,
         initial_indent=first,
         subsequent_indent=" " * len(first),
         break_long_words=False,
@@ -102,15 +103,15 @@ def summary(reports: Sequence[Report]) -> Iterator[Line]:
             yield STYLES[report.verdict], f"  {headline(report)}"
 
 
-def check_lines(check: CheckResult) -> Iterator[Line]:
+def check_lines(check: CheckResult, width: int = WIDTH) -> Iterator[Line]:
     """One check in one line, and its detail where there is something to say."""
     calls = plural(check.calls, "call") if check.calls else ""
     line = f"  {check.name:<12} {check.status:<9}{calls:>14}   {ratio(check.worst_ratio)}"
     detail = "" if check.status == "pass" else " ".join(check.detail.split())
-    fits = len(f"{line.rstrip()}   {detail}") <= WIDTH
+    fits = len(f"{line.rstrip()}   {detail}") <= width
     yield STYLES[check.status], (f"{line.rstrip()}   {detail}" if fits else line).rstrip()
     if not fits:
-        yield from folded(" " * 12, detail)
+        yield from folded(" " * 12, detail, width=width)
 
 
 def command(report: Report) -> str:
@@ -123,13 +124,13 @@ def command(report: Report) -> str:
     return shlex.join(words)
 
 
-def diagnosis_lines(diagnosis: Diagnosis) -> Iterator[Line]:
+def diagnosis_lines(diagnosis: Diagnosis, width: int) -> Iterator[Line]:
     """The bug's name in a sentence, what speaks for it, and what to do."""
     sentence = f"{diagnosis.id}: {diagnosis.title}"
-    yield from folded("bug", sentence, "bold")
+    yield from folded("bug", sentence, "bold", width)
     explains = f"explains {diagnosis.explains:.0%} of the failures"
-    yield from folded("evidence", diagnosis.evidence or explains)
-    yield from folded("fix", diagnosis.fix)
+    yield from folded("evidence", diagnosis.evidence or explains, width=width)
+    yield from folded("fix", diagnosis.fix, width=width)
 
 
 def window(n: int, index: int | None) -> range:
@@ -226,58 +227,62 @@ def counterexample_lines(found: Counterexample, dtype: str) -> Iterator[Line]:
         yield from row_table(found, dtype, row)
 
 
-def verdict_lines(report: Report) -> Iterator[Line]:
+def verdict_lines(report: Report, width: int) -> Iterator[Line]:
     """The verdict with its limits, the bugs, and how accurate the candidate is."""
     if report.verdict == "error":
         yield STYLES["error"], f"ERROR  {report.error}"
         return
     yield STYLES[report.verdict], f"{report.verdict.upper()}  {title(report)}"
     for diagnosis in report.diagnoses:
-        yield from diagnosis_lines(diagnosis)
+        yield from diagnosis_lines(diagnosis, width)
     if report.verdict != "verified":
         for check in report.checks:
             if check.status in ("fail", "suspect") and not report.diagnoses and check.detail:
-                yield from folded(check.name, check.detail)
+                yield from folded(check.name, check.detail, width=width)
     if report.accuracy is not None:
         tails = {True: "; tails accurate componentwise", False: "; tails lost", None: ""}
         yield from folded(
             "accuracy",
             f"{report.accuracy.kind}, worst {short(report.accuracy.worst_ulp)} ulp, "
             f"{ratio(report.accuracy.worst_ratio)}{tails[report.accuracy.componentwise_tails]}",
+            width=width,
         )
     for limit in report.limits:
-        yield from folded("limit", limit, "dim")
+        yield from folded("limit", limit, "dim", width)
     effort = f"{plural(report.calls, 'call')}, {plural(report.rows, 'row')}, {report.seconds:.1f} s"
-    yield from folded("tried", effort, "dim")
+    yield from folded("tried", effort, "dim", width)
 
 
-def lines(report: Report) -> Iterator[Line]:
+def lines(report: Report, width: int = WIDTH) -> Iterator[Line]:
     """The report after its checks: pairs of a style and a line.
 
     Args:
         report: what a run gave.
+        width: where sentences are folded; a command to copy never is.
 
     Returns:
         (style, line): styles are names of rich's; plain text drops them.
     """
-    yield from verdict_lines(report)
+    yield from verdict_lines(report, width)
     if report.counterexamples:
         first, *others = report.counterexamples
         yield "", ""
-        yield from folded("", f"counterexample of {counterexample_title(first)}", "bold")
+        yield from folded("", f"counterexample of {counterexample_title(first)}", "bold", width)
         yield from counterexample_lines(first, report.dtype)
         if first.replay:
             yield "cyan", f"  softjac replay {shlex.quote(first.replay)} {command(report)}"
-        yield from further_lines(first, others)
+        yield from further_lines(first, others, width)
 
 
-def further_lines(first: Counterexample, others: list[Counterexample]) -> Iterator[Line]:
+def further_lines(
+    first: Counterexample, others: list[Counterexample], width: int
+) -> Iterator[Line]:
     """The counterexamples of other checks, in a line each."""
     same = [other.check for other in others if alike(first, other)]
     if same:
         yield "dim", f"  the same fails {', '.join(dict.fromkeys(same))}"
     for found in (other for other in others if not alike(first, other)):
-        yield from folded("", f"also {counterexample_title(found)}", "dim")
+        yield from folded("", f"also {counterexample_title(found)}", "dim", width)
         if found.replay:
             yield "dim", f"       replay {shlex.quote(found.replay)}"
 
@@ -289,16 +294,18 @@ def alike(one: Counterexample, other: Counterexample) -> bool:
     )  # fmt: skip
 
 
-def diagnosis_page(identifier: str, entry: Entry) -> Iterator[str]:
+def diagnosis_page(identifier: str, entry: Entry, width: int = WIDTH) -> Iterator[str]:
     """What `softjac diagnoses ID` prints: the mistake, the fix, and where it was seen."""
-    yield f"{identifier}: {entry.title}"
+    yield from textwrap.wrap(f"{identifier}: {entry.title}", width)
     yield ""
-    yield from textwrap.wrap(entry.explanation, WIDTH)
+    yield from textwrap.wrap(entry.explanation, width)
     yield ""
-    yield from (line for _, line in folded("", f"Fix: {entry.fix}"))
+    yield from (line for _, line in folded("", f"Fix: {entry.fix}", width=width))
     if entry.seen_in:
         yield ""
-        yield from (line for _, line in folded("", f"Seen in: {', '.join(entry.seen_in)}"))
+        yield from (
+            line for _, line in folded("", f"Seen in: {', '.join(entry.seen_in)}", width=width)
+        )
 
 
 def render(report: Report) -> str:
