@@ -9,6 +9,7 @@ from __future__ import annotations
 from softjac.oracle.mistakes.forward import (
     forward,
     log,
+    log_of_padded,
     log_of_softmax,
     log_softmax,
     log_without_maximum,
@@ -20,6 +21,7 @@ from softjac.oracle.mistakes.product import log_softmax_jvp, log_softmax_vjp, so
 __all__ = [
     "forward",
     "log",
+    "log_of_padded",
     "log_of_softmax",
     "log_softmax",
     "log_softmax_jacobian",

@@ -27,6 +27,7 @@ from softjac.oracle.sample import Sample
 __all__ = [
     "forward",
     "log",
+    "log_of_padded",
     "log_of_softmax",
     "log_softmax",
     "log_without_maximum",
@@ -42,7 +43,8 @@ LIMITS = (1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 88.0, 100.0, 500.0
 EXPONENTS = (*LIMITS, 64.0, 87.0, 87.33, 87.33654, 88.3762626647949, 88.72)
 # What kernels that work in blocks pad a row to.
 BLOCKS = (128, 256, 512, 1024)
-EPSILONS = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
+EPSILONS = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 2.0**-23, 1e-6, 1e-5, 1e-4, 1e-3)
+FAINTER = (2.0**-149, 2.0**-126, 1e-38, 1e-37, 1e-30, 1e-20, 1e-16, 2.0**-52, 1e-15)
 
 
 def forward(finish: Callable[[Array], Array]) -> tuple[Mistake, ...]:
@@ -85,6 +87,22 @@ def log_of_softmax(sample: Sample) -> Array:
     kept = rounded(sample.y, sample)
     tiny = sample.precision.tiny
     return np.ma.masked_array(log(kept), mask=(sample.y < 1e3 * tiny) & (sample.y > 1e-10 * tiny))
+
+
+def log_of_padded() -> tuple[Mistake, ...]:
+    """log(softmax(x) + ε), and log(max(softmax(x), ε))."""
+
+    def added(sample: Sample, epsilon: float) -> Array:
+        return np.asarray(np.log(sample.y + epsilon))
+
+    def raised(sample: Sample, epsilon: float) -> Array:
+        return np.asarray(np.log(np.maximum(sample.y, epsilon)))
+
+    return tuple(
+        Mistake("epsilon-in-denominator", partial(formula, epsilon=epsilon))
+        for epsilon in (*FAINTER, *EPSILONS)
+        for formula in (added, raised)
+    )
 
 
 def log_without_maximum(sample: Sample) -> Array:

@@ -67,6 +67,7 @@ OP = Op(
         Mistake("softmax-twice", lambda s: mistakes.log_softmax(s.log_y.clip(-1e30))),
         Mistake("softmax-twice", lambda s: mistakes.log_softmax(s.y)),
         Mistake("no-max-subtraction", mistakes.log_without_maximum),
+        *mistakes.log_of_padded(),
         *mistakes.forward(mistakes.log),
     ),
 )

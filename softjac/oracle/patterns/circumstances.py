@@ -82,8 +82,12 @@ def fresh(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Rows that are wrong alone after other calls, but right in a new process."""
     failing = [item for item in items if item.failed.any() and item.got.size < 100_000]
     others = [item.batch.task for item in failing if trial.allows(item.batch.task)]
-    alone = [item.batch.task.single(int(item.failed.argmax())) for item in failing]
-    alone = [task for task in alone if trial.allows(task)][:4]
+    alone = [
+        item.batch.task.single(int(row))  # two of a length: they may share what is kept
+        for item in failing
+        for row in np.flatnonzero(item.failed)[:2]
+    ]
+    alone = [task for task in alone if trial.allows(task)][:6]
     after = _again(trial, [*others[::-1], *alone])[len(others) :]
     alone = [task for task, batch in zip(alone, after, strict=True) if batch.failed().any()]
     for task in alone:

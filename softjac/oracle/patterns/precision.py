@@ -15,8 +15,8 @@ __all__ = ["LEAST", "NARROWER", "have_bits", "narrower", "offset"]
 Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
 
-# How many bits the types hold that are narrower than one: float32, float16, bfloat16.
-NARROWER = {"float64": (24, 11, 8), "float32": (11, 8)}
+# How many bits the types hold that are narrower than one: bfloat16, float16, float32.
+NARROWER = {"float64": (8, 11, 24), "float32": (8, 11)}
 # What the narrower type's rounding comes to somewhere, relative to a row's largest element.
 LEAST = {"float64": 2.0**-28, "float32": 2.0**-14, "bfloat16": 0.0, "float16": 0.0}
 
