@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from softjac.oracle.catalogue import CATALOGUE
 from softjac.oracle.findings import Diagnosis
 from softjac.oracle.formulas import explain_by_formula
-from softjac.oracle.patterns import explain_by_pattern
+from softjac.oracle.patterns import explain_by_history, explain_by_pattern
 from softjac.oracle.symptoms import explain_by_symptom
 from softjac.oracle.trial import Trial
 
@@ -63,7 +63,7 @@ def diagnose(trial: Trial) -> list[Diagnosis]:
     explained = bool(found)
     if any(f.kind in ("value", "relation") and f.check != "threads" for f in trial.failures):
         known = {identifier for identifier, _, _ in found}
-        deeper = explain_by_formula(trial)
+        deeper = explain_by_history(trial) or explain_by_formula(trial)
         if not deeper and not known & SPOIL_VALUES:
             deeper = explain_by_pattern(trial)
         found += [item for item in deeper if item[0] not in known]

@@ -29,6 +29,7 @@ __all__ = [
     "log",
     "log_of_padded",
     "log_of_softmax",
+    "log_shifted_once",
     "log_softmax",
     "log_without_maximum",
     "softmax",
@@ -87,6 +88,14 @@ def log_of_softmax(sample: Sample) -> Array:
     kept = rounded(sample.y, sample)
     tiny = sample.precision.tiny
     return np.ma.masked_array(log(kept), mask=(sample.y < 1e3 * tiny) & (sample.y > 1e-10 * tiny))
+
+
+def log_shifted_once() -> tuple[Mistake, ...]:
+    """z - log Σ exp(z - max): the maximum is not put back; or it is taken off outside alone."""
+    return (
+        Mistake("shift-in-one-place", lambda s: s.z - s.log_sum),
+        Mistake("shift-in-one-place", lambda s: s.log_y - s.z.max(axis=1, keepdims=True)),
+    )
 
 
 def log_of_padded() -> tuple[Mistake, ...]:

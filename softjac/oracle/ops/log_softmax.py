@@ -68,6 +68,7 @@ OP = Op(
         Mistake("softmax-twice", lambda s: mistakes.log_softmax(s.y)),
         Mistake("no-max-subtraction", mistakes.log_without_maximum),
         *mistakes.log_of_padded(),
+        *mistakes.log_shifted_once(),
         *mistakes.forward(mistakes.log),
     ),
 )

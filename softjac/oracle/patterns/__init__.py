@@ -15,7 +15,7 @@ from softjac.oracle.patterns import (
 )
 from softjac.oracle.trial import Trial
 
-__all__ = ["explain_by_pattern"]
+__all__ = ["explain_by_history", "explain_by_pattern"]
 
 Explained = tuple[str, float, str]
 
@@ -41,6 +41,13 @@ PATTERNS = (
     precision.narrower,
     circumstances.rows,
 )
+
+
+def explain_by_history(trial: Trial) -> list[Explained]:
+    """Whether what a C candidate gets wrong here is right in a new process, which costs little."""
+    if trial.candidate.kind != "c":
+        return []
+    return list(circumstances.fresh(trial, evidence(trial)))
 
 
 def explain_by_pattern(trial: Trial) -> list[Explained]:

@@ -95,7 +95,7 @@ def _gaps(trial: Trial) -> Array:
     small = (octave[:, None] * np.linspace(1.0, 2.0, 16, endpoint=False)).ravel()
     place = np.modf(np.arange(1, small.size + 1) * 0.6180339887498949)[0]
     large = deepest**place * 2.0 ** (-6.0 * (1.0 - place))
-    return np.concatenate([small, np.rint(large / unit) * unit, np.rint(far)])
+    return np.concatenate([small, np.rint(large / unit) * unit, far])
 
 
 def _quotients(trial: Trial, gaps: Array, n: int, tops: int) -> Array | None:
