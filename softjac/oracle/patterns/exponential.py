@@ -85,9 +85,10 @@ def _gaps(trial: Trial) -> Array:
     """Distances to measure at: first those of few bits, then those of many, then far ones."""
     name = trial.precision.name
     deepest, unit = DEEPEST[name], UNITS[name]
-    far = 2.0 ** np.arange(
-        np.log2(deepest), min(34.0, np.log2(trial.precision.largest) - 3.0), 0.125
-    )
+    edge = np.linspace(deepest, -np.log(trial.precision.tiny) - 0.5, 64)
+    farthest = min(2.0**34, trial.precision.largest / 8.0)
+    far = 2.0 ** np.arange(np.log2(deepest), np.log2(farthest), 0.125)
+    far = np.concatenate([np.rint(edge * 4.0) / 4.0, np.rint(far)])
     if trial.precision.u_out:
         far = far.astype(trial.dtype).astype(np.float64)
         return np.concatenate([np.arange(unit, deepest, unit), far])
