@@ -183,6 +183,31 @@ def test_jaxtyping_hook_reaches_softjac(project: pytest.Pytester) -> None:
     assert "already imported" not in result.stdout.str() + result.stderr.str()
 
 
+def test_a_function_under_jaxtypings_hook_is_judged(pytester: pytest.Pytester) -> None:
+    """A candidate whose shapes are checked at run time is called and judged as any other."""
+    pytest.importorskip("jaxtyping", reason="jaxtyping is not installed")
+    rows = 'Float[np.ndarray, "rows n"]'
+    pytester.makepyfile(
+        shaped=f"""
+        import numpy as np
+        from jaxtyping import Float
+
+        def vjp(y: {rows}, dy: {rows}) -> {rows}:
+            return y * (1 - y) * dy
+        """,
+        test_shaped="""
+        import shaped
+
+        def test_vjp(softjac_verify):
+            softjac_verify(shaped.vjp, op="softmax_vjp", effort="quick")
+        """,
+    )
+    words = ["--jaxtyping-packages=shaped,beartype.beartype", "test_shaped.py"]
+    result = pytester.runpytest_subprocess(*words)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*REFUTED*", "*diagonal-only*"])
+
+
 def test_coverage_sees_the_package(project: pytest.Pytester) -> None:
     """Lines of softjac that run at import are counted as covered."""
     pytest.importorskip("pytest_cov", reason="pytest-cov is not installed")

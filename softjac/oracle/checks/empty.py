@@ -10,7 +10,8 @@ from softjac.oracle.trial import Failure, Trial
 
 def check(trial: Trial) -> CheckResult:
     """A C candidate must return; a Python callable may raise, which is told."""
-    calls, told, tried = trial.calls, [], 0
+    calls, tried = trial.calls, 0
+    refused: dict[str, list[str]] = {}
     many = trial.candidate.takes_rows
     for n, rows in [(0, 1), (0, 3), (5, 0), (0, 0)] if many else [(0, 1)]:
         task = Task("simple", n, rows, layout=Layout())
@@ -23,10 +24,11 @@ def check(trial: Trial) -> CheckResult:
                 outcome.status == "raised" and trial.candidate.kind == "python"
             ):
                 said = outcome.message or "a status"
-                told.append(f"n = {n}, rows = {rows} is refused with {said}")
+                refused.setdefault(said, []).append(f"n = {n}, rows = {rows}")
             elif outcome.status != "ok" or outcome.outside or outcome.changed:
                 detail = f"{outcome.status} at n = {n}, rows = {rows}"
                 trial.failures.append(Failure("empty", "empty", batch, 0, detail, outcome))
     if not tried:
         return CheckResult("empty", "skipped", detail="excluded by the preconditions")
+    told = [f"refuses {'; '.join(places)}: {said}" for said, places in refused.items()]
     return trial.result("empty", calls=calls, reported=told)
