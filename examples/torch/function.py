@@ -31,8 +31,3 @@ def softmax(x):
 
 def softmax_without_dot(x):
     return SoftmaxWithoutDot.apply(x)
-
-
-@torch.compile
-def compiled(x):
-    return torch.softmax(x, dim=-1)
