@@ -1,10 +1,14 @@
-"""Reductions over the classes: sums whose rounding is known, on one device or on many."""
+"""Reductions over the classes, sixteen entries at a time: on one device or on many.
+
+XLA reduces in an order of its own, with a rounding for each term; these sums round once for
+sixteen terms, whatever the platform.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -13,7 +17,7 @@ from jax import lax
 
 from softjac._types import Array
 
-__all__ = ["Classes", "once"]
+__all__ = ["Classes"]
 
 _PARTS = 16
 
@@ -36,18 +40,35 @@ class Classes:
         """Add as XLA does: linear to JAX, for what needs no accuracy or is to be transposed."""
         return self._together(lax.psum, [jnp.sum(t, self.axes, keepdims=True) for t in terms])
 
-    def accurate_sum(self, *terms: Array) -> list[Array]:
-        """Add in pairs, whatever order XLA adds in.
+    def accurate_sum(self, function: Callable[..., Sequence[Array]], *arrays: Array) -> list[Array]:
+        """Add each of the function's results, taken element by element.
 
-        Sixteen parts of an axis are added to each other in pairs, again and again: a term passes
-        through at most log2 n + 4 roundings, and one more for each device.
+        A term passes through at most log2(n)/4 + 3 roundings, and one more for each device.
         """
-        return self._together(lax.psum, [_accurate_sum(t, self.axes) for t in terms])
+        return self._together(lax.psum, _accurate_sum(function, self.axes, *arrays))
 
-    def greatest(self, *terms: Array) -> list[Array]:
-        """The greatest entries, -inf of none; not differentiable over a mesh."""
-        found = [jnp.max(t, self.axes, keepdims=True, initial=-jnp.inf) for t in terms]
-        return self._together(lax.pmax, found)
+    def greatest(self, array: Array) -> Array:
+        """The greatest entry, -inf of none; not differentiable over a mesh."""
+        local = jnp.max(array, self.axes, keepdims=True, initial=-jnp.inf)
+        return self._together(lax.pmax, [local])[0]
+
+    def nearest(self, array: Array, weights: Array, to: Array) -> Array:
+        """The entry nearest to a number of the row, of those of positive weight; 0 of none."""
+
+        def nearer(a: Array, b: Array) -> Array:
+            return jnp.where(jnp.abs(a - to) <= jnp.abs(b - to), a, b)
+
+        def entry(array: Array, weights: Array) -> tuple[Array]:
+            return (jnp.where(weights > 0, array, jnp.inf),)
+
+        (found,) = _by_sixteen(partial(reduce, nearer), jnp.inf, entry, self.axes, array, weights)
+        if self.mesh_axis is not None:
+            below, above = self._together(
+                lax.pmax,
+                [jnp.where(found <= to, found, -jnp.inf), jnp.where(found > to, -found, -jnp.inf)],
+            )
+            found = nearer(below, -above)
+        return jnp.where(jnp.isfinite(found), found, 0)
 
     def spread(self, reduced: Array) -> Array:
         """Type what a reduction gave, the same everywhere, as what varies over the mesh."""
@@ -56,50 +77,102 @@ class Classes:
         varying: Array = lax.pcast(reduced, self.mesh_axis, to="varying")
         return varying
 
-    def _together(self, collective: Any, parts: list[Array]) -> list[Array]:
+    def _together(self, collective: Any, parts: Sequence[Array]) -> list[Array]:
         if self.mesh_axis is None:
-            return parts
+            return list(parts)
         return list(collective(jnp.stack(jnp.broadcast_arrays(*parts)), self.mesh_axis))
 
 
-def once(array: Array) -> Array:
-    """The array, asked of XLA as one of its own: not computed again in each loop that reads it."""
-    barrier: Any = lax.optimization_barrier
-    computed: Array = barrier(array)
-    return computed
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _accurate_sum(terms: Array, axes: tuple[int, ...]) -> Array:
-    for axis in axes:
-        while terms.shape[axis] > 1:
-            # One loop a level: fused into one, the levels would be an expression of n terms.
-            terms = once(_add_parts(terms, axis))
-        if terms.shape[axis] == 0:
-            terms = jnp.sum(terms, axis, keepdims=True)
-    return terms
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _accurate_sum(function: Any, axes: tuple[int, ...], *arrays: Array) -> list[Array]:
+    return _by_sixteen(_add, 0, function, axes, *arrays)
 
 
 @_accurate_sum.defjvp
-def _accurate_sum_jvp(axes: tuple[int, ...], primals: Any, tangents: Any) -> Any:
+def _accurate_sum_jvp(function: Any, axes: tuple[int, ...], primals: Any, tangents: Any) -> Any:
     """The tangent is a sum that JAX knows to be linear."""
-    return _accurate_sum(*primals, axes), jnp.sum(tangents[0], axes, keepdims=True)
-
-
-def _add_parts(terms: Array, axis: int) -> Array:
-    """Add sixteen parts of an axis to each other in pairs; what is left over stays behind them."""
-    size = terms.shape[axis]
-    length = max(size // _PARTS, 1)
-    count = min(size, _PARTS)
-    parts = [
-        lax.slice_in_dim(terms, number * length, (number + 1) * length, axis=axis)
-        for number in range(count)
-    ]
-    while len(parts) > 1:
-        pairs = [a + b for a, b in zip(parts[::2], parts[1::2], strict=False)]
-        parts = pairs + parts[2 * len(pairs) :]
-    if length * count == size:
-        return parts[0]
-    return lax.concatenate(
-        [parts[0], lax.slice_in_dim(terms, length * count, size, axis=axis)], axis
+    _, terms = jax.jvp(function, primals, tangents)
+    return (
+        _accurate_sum(function, axes, *primals),
+        [jnp.sum(term, axes, keepdims=True) for term in terms],
     )
+
+
+def _add(parts: Sequence[Array]) -> Array:
+    """The sum, rounded once: what every addition loses (Knuth's TwoSum) is added at the end."""
+    lost = []
+    while len(parts) > 1:
+        sums = []
+        for a, b in zip(parts[::2], parts[1::2], strict=False):
+            total = lax.add(a, b)
+            virtual = lax.sub(total, a)
+            sums.append(total)
+            lost.append(lax.add(lax.sub(a, lax.sub(total, virtual)), lax.sub(b, virtual)))
+        parts = [*sums, *parts[2 * len(sums) :]]
+    (total,) = parts
+    return jnp.where(jnp.isfinite(total), total + sum(lost), total)
+
+
+def _by_sixteen(
+    together: Callable[[Sequence[Array]], Array],
+    empty: float,
+    function: Callable[..., Sequence[Array]],
+    axes: tuple[int, ...],
+    *arrays: Array,
+) -> list[Array]:
+    """Reduce each of the function's results over the axes: sixteen parts, again and again.
+
+    The function is taken of each part, not of the whole, which XLA would write to memory.
+    """
+    terms = arrays if axes else function(*arrays)
+    for axis in axes:
+        while True:
+            terms = _reduce_parts(together, empty, function, axis, terms)
+            # One loop a level: fused into one, the levels would be an expression of n terms.
+            terms = _once(terms)
+            function = _unchanged
+            if terms[0].shape[axis] == 1:
+                break
+    return list(terms)
+
+
+def _once(terms: Sequence[Array]) -> Sequence[Array]:
+    barrier: Any = lax.optimization_barrier
+    computed: Sequence[Array] = barrier(terms)
+    return computed
+
+
+def _unchanged(*terms: Array) -> tuple[Array, ...]:
+    return terms
+
+
+def _reduce_parts(
+    together: Callable[[Sequence[Array]], Array],
+    empty: float,
+    function: Callable[..., Sequence[Array]],
+    axis: int,
+    arrays: Sequence[Array],
+) -> Sequence[Array]:
+    """Put sixteen parts of an axis on top of each other; what is left over stays behind them."""
+    size = jnp.broadcast_shapes(*(array.shape for array in arrays))[axis]
+    if size == 0:
+        return [jnp.sum(term, axis, keepdims=True) + empty for term in function(*arrays)]
+    length = max(size // _PARTS, 1)
+    if function is not _unchanged and 2 * _PARTS <= size < _PARTS**2:
+        length = _PARTS  # the whole row's loops are slow where they are short
+    count = min(size // length, _PARTS)
+
+    def part(first: int, last: int) -> Sequence[Array]:
+        return function(
+            *(
+                array if array.shape[axis] == 1 else lax.slice_in_dim(array, first, last, axis=axis)
+                for array in arrays
+            )
+        )
+
+    parts = [part(number * length, (number + 1) * length) for number in range(count)]
+    reduced = [together(column) for column in zip(*parts, strict=True)]
+    if length * count == size:
+        return reduced
+    rest = part(length * count, size)
+    return [lax.concatenate(pair, axis) for pair in zip(reduced, rest, strict=True)]

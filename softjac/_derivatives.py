@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from softjac._classes import Classes
 from softjac._errors import ArgumentError
-from softjac._product import product
+from softjac._product import dominant, product
 from softjac._types import Array, ArrayLike, Axis
 
 __all__ = [
@@ -96,8 +96,8 @@ def softmax_jacobian(y: ArrayLike) -> Array:
         ArgumentError: y has no axis, or its dtype is not floating-point.
 
     Numerics:
-        Accurate in every element: where y_k > 1/2 the diagonal is y_k Σ_{j≠k} y_j, which keeps what
-        1 - y_k loses.
+        Accurate in every element: where y_k dominates the diagonal is y_k Σ_{j≠k} y_j, which keeps
+        what 1 - y_k loses.
 
     Example:
         >>> import jax.numpy as jnp
@@ -112,7 +112,7 @@ def log_softmax_vjp(y: ArrayLike, dy: ArrayLike, axis: Axis = -1) -> Array:
     """Pull a cotangent back through log_softmax.
 
     dx_i = dy_i - exp(y_i) Σ_j dy_j, and -expm1(y_k) dy_k - exp(y_k) Σ_{j≠k} dy_j in the class that
-    has more than half of the probability.
+    dominates, with more than half of the probability.
 
     Args:
         y: log-probabilities, a result of log_softmax, shape `(..., n)`.
@@ -211,16 +211,18 @@ def log_softmax_push_forward(log_y: Array, t: Array, classes: Classes) -> Array:
 def log_softmax_pull_back(log_y: Array, t: Array, classes: Classes) -> Array:
     """VJP of log_softmax, with 1 - y from the logarithm as it is given."""
     y = jnp.exp(log_y)
-    dominant = y > 0.5
-    others, at_dominant = classes.accurate_sum(jnp.where(dominant, 0, t), jnp.where(dominant, t, 0))
-    within = -jnp.expm1(log_y) * t - y * others
-    return jnp.where(dominant, within, t - y * (others + at_dominant))
+
+    def terms(y: Array, t: Array) -> tuple[Array, Array]:
+        return jnp.where(dominant(y), 0, t), t
+
+    others, total = classes.accurate_sum(terms, y, t)
+    return jnp.where(dominant(y), -jnp.expm1(log_y) * t - y * others, t - y * total)
 
 
 def diagonal(y: Array, classes: Classes) -> Array:
     """y (1 - y), the dominant class's 1 - y as the sum of the others."""
-    (others,) = classes.accurate_sum(jnp.where(y > 0.5, 0, y))
-    return y * jnp.where(y > 0.5, others, 1 - y)
+    (others,) = classes.accurate_sum(lambda y: (jnp.where(dominant(y), 0, y),), y)
+    return y * jnp.where(dominant(y), others, 1 - y)
 
 
 def _jacobian(y: Array, classes: Classes) -> Array:

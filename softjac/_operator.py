@@ -65,7 +65,7 @@ class JacobianOperator:
 
     def trace(self) -> Array:
         """Σ y (1 - y), shape `(...)`."""
-        return _last(self.y).accurate_sum(self.diagonal())[0][..., 0]
+        return _sum(self.diagonal())[..., 0]
 
     def dense(self) -> Array:
         """The matrix, shape `(..., n, n)`."""
@@ -87,5 +87,9 @@ def _last(y: Array) -> Classes:
     return Classes((y.ndim - 1,))
 
 
+def _sum(v: Array) -> Array:
+    return _last(v).accurate_sum(lambda v: (v,), v)[0]
+
+
 def _without_mean(v: Array) -> Array:
-    return v - _last(v).accurate_sum(v)[0] / max(v.shape[-1], 1)
+    return v - _sum(v) / max(v.shape[-1], 1)

@@ -19,10 +19,10 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from softjac._classes import Classes, once
+from softjac._classes import Classes
 from softjac._types import Array
 
-__all__ = ["product"]
+__all__ = ["dominant", "product"]
 
 Kind = Literal["softmax", "log", "log_transposed"]
 
@@ -48,11 +48,22 @@ def _product(y: Array, t: Array, *, kind: Kind, classes: Classes) -> Array:
         return y * _centred(y, t, classes)
     if kind == "log":
         return _centred(y, t, classes)
-    dominant = y > 0.5
-    complement, others, at_dominant = classes.accurate_sum(
-        jnp.where(dominant, 0, y), jnp.where(dominant, 0, t), jnp.where(dominant, t, 0)
-    )
-    return jnp.where(dominant, complement * t - y * others, t - y * (others + at_dominant))
+    complement, others, total = classes.accurate_sum(_beside_the_dominant, y, t)
+    return jnp.where(dominant(y), complement * t - y * others, t - y * total)
+
+
+def _beside_the_dominant(y: Array, t: Array) -> tuple[Array, Array, Array]:
+    """The terms of Σ y and Σ t over all classes but the dominant one, and of Σ t."""
+    return jnp.where(dominant(y), 0, y), jnp.where(dominant(y), 0, t), t
+
+
+def dominant(y: Array) -> Array:
+    """Where a class has so much of the probability that 1 - y loses bits.
+
+    More than half, by enough that rounding cannot lift two classes there: log(1/2), rounded to
+    sixteen bits, gives each of two equal classes 0.501.
+    """
+    return y > 0.51
 
 
 def _centred(y: Array, t: Array, classes: Classes) -> Array:
@@ -63,13 +74,9 @@ def _centred(y: Array, t: Array, classes: Classes) -> Array:
     on equal entries, as in a dominant class, those become exactly 0.
     """
     (mean,) = classes.sum(y * t)
-    present = y > 0
-    below, above = classes.greatest(
-        jnp.where(present & (t <= mean), t, -jnp.inf),
-        jnp.where(present & (t >= mean), -t, -jnp.inf),
-    )
-    e = once(t - jnp.where(-above - mean < mean - below, -above, below))
-    return e - classes.accurate_sum(y * e)[0]
+    centre = classes.nearest(t, y, mean)
+    (rest,) = classes.accurate_sum(lambda y, t, centre: (y * (t - centre),), y, t, centre)
+    return (t - centre) - rest
 
 
 _product_p: Any = Primitive("softmax_product")

@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from softjac._classes import Classes, once
+from softjac._classes import Classes
 from softjac._derivatives import class_axes, in_float32
 from softjac._errors import ArgumentError
+from softjac._exponential import exponential
 from softjac._product import product
 from softjac._types import DTYPES, Array, ArrayLike, Axis
 
@@ -39,8 +40,9 @@ def softmax(
 
     Numerics:
         Accurate relative to each y_i, however small: the rounding of x - max is carried along,
-        and the sum is pairwise. Logits of -inf give 0. A NaN, an infinite maximum, and rows of
-        -inf alone give NaN, as in `jax.nn.softmax`; rows that `where` masks whole give 0.
+        and the sum rounds once for sixteen terms. Logits of -inf give 0. A NaN, an infinite
+        maximum, and rows of -inf alone give NaN, as in `jax.nn.softmax`; rows that `where` masks
+        whole give 0.
 
     Example:
         >>> softmax(jax.numpy.array([0.0, 0.0])).tolist()
@@ -105,8 +107,11 @@ def _log_softmax(x: Array, where: Array | None, scale: Array | None, classes: Cl
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _probabilities(classes: Classes, x: Array, where: Array | None, scale: Array | None) -> Array:
-    _, exponentials = _shifted(classes, x, where, scale)
-    y = exponentials / classes.accurate_sum(exponentials)[0]
+    terms = exponentials(*below_maximum(classes, x, where, scale))
+    (total,) = classes.accurate_sum(lambda terms: (terms,), terms)
+    # abs and maximum change nothing. XLA turns a quotient of a quotient, or by what is broadcast,
+    # into a product, which is rounded more often and computed again in each loop that reads it.
+    y = jnp.abs(terms) / jnp.maximum(total, terms)
     return y if where is None else jnp.where(where, y, 0)
 
 
@@ -121,8 +126,9 @@ def _probabilities_jvp(classes: Classes, primals: Any, tangents: Any) -> tuple[A
 def _log_probabilities(
     classes: Classes, x: Array, where: Array | None, scale: Array | None
 ) -> Array:
-    shifted, exponentials = _shifted(classes, x, where, scale)
-    log_y = shifted - jnp.log1p(_others(classes, shifted, exponentials))
+    logits = below_maximum(classes, x, where, scale)
+    below, ties = classes.accurate_sum(others, exponentials(*logits))
+    log_y = _difference(*logits)[0] - jnp.log1p(below + jnp.maximum(ties - 1, 0))
     return log_y if where is None else jnp.where(where, log_y, -jnp.inf)
 
 
@@ -137,49 +143,50 @@ def _log_probabilities_jvp(classes: Classes, primals: Any, tangents: Any) -> tup
     return _log_probabilities(classes, *primals), tangent
 
 
-def _others(classes: Classes, shifted: Array, exponentials: Array) -> Array:
-    """The sum of all exponentials but one of the greatest, which is 1."""
-    at_maximum = shifted == 0
-    below, ties = classes.accurate_sum(
-        jnp.where(at_maximum, 0, exponentials), at_maximum.astype(exponentials.dtype)
-    )
-    return below + jnp.maximum(ties - 1, 0)
-
-
-def _shifted(
+def below_maximum(
     classes: Classes, x: Array, where: Array | None, scale: Array | None
-) -> tuple[Array, Array]:
-    """Logits less their maximum, and their exponentials.
+) -> tuple[Array, ...]:
+    """Logits, masked ones as -inf, with their maximum and, where it is not 1, the scale.
 
-    The rounding error of x - max, which exp would magnify by |x - max|, is found by TwoSum and
-    multiplied back. The scale multiplies the difference, never the logits; and a selection keeps
-    the caller's own product from being fused into the difference: computed twice, once fused and
-    once rounded, a large product made NaN (jax#37234).
+    Selections keep XLA from fusing the caller's own product into the difference from the maximum:
+    computed twice, once fused and once rounded, a large product made NaN (jax#37234). And they
+    keep XLA from writing the maximum out for every class.
     """
-    x = jnp.where(x != 0, x, 0)
     if where is not None:
         x = jnp.where(where, x, -jnp.inf)
     if scale is None:
-        (maximum,) = classes.greatest(x)
-    else:
-        shrink = jnp.where(jnp.abs(scale) < 1, 0.5, 1.0).astype(x.dtype)  # lest x - max overflow
-        x, scale = x * shrink, scale / shrink
-        sign = jnp.where(scale < 0, -1, 1).astype(x.dtype)  # the least logit may be the greatest
-        maximum = sign * classes.greatest(jnp.where(jnp.isneginf(x), x, sign * x))[0]
+        maximum = classes.greatest(x)
+        return _selected(x), _selected(maximum)
+    shrink = jnp.where(jnp.abs(scale) < 1, 0.5, 1.0).astype(x.dtype)  # lest x - max overflow
+    x, scale = _selected(x) * shrink, scale / shrink
+    sign = jnp.where(scale < 0, -1, 1).astype(x.dtype)  # the least logit may be the greatest
+    maximum = sign * classes.greatest(jnp.where(jnp.isneginf(x), x, sign * x))
+    return x, _selected(maximum), jnp.reshape(scale, (1,) * x.ndim)
+
+
+def _selected(x: Array) -> Array:
+    return jnp.where(x != 0, x, 0)
+
+
+def exponentials(x: Array, maximum: Array, *scale: Array) -> Array:
+    """exp(x - maximum), times the scale: its rounding error, magnified by exp, is carried along."""
+    return exponential(*_difference(x, maximum, *scale))
+
+
+def others(terms: Array) -> tuple[Array, Array]:
+    """What is summed of the exponentials: those below the greatest, 1, and how many are that."""
+    return jnp.where(terms == 1, 0, terms), (terms == 1).astype(terms.dtype)
+
+
+def _difference(x: Array, maximum: Array, *scale: Array) -> tuple[Array, Array]:
+    """x - maximum, and what it lost by rounding (TwoSum); the scale multiplies both, not x."""
     difference = x - maximum
-    error = _difference_error(x, maximum, difference)
-    if scale is not None:
-        difference = jnp.where(jnp.isneginf(x), -jnp.inf, difference * scale)
-        error = error * scale
-    exponentials = jnp.exp(difference)
-    return difference, once(exponentials + exponentials * error)
-
-
-def _difference_error(x: Array, maximum: Array, difference: Array) -> Array:
-    """What x - maximum lost by rounding (Dekker's FastTwoSum); 0 where an infinity is involved."""
-    at_x = jnp.abs(x) > jnp.abs(maximum)
-    error = jnp.where(at_x, (x - difference) - maximum, x - (maximum + difference))
-    return jnp.where(jnp.isfinite(error), error, 0)
+    virtual = difference - x
+    error = (x - (difference - virtual)) - (maximum + virtual)
+    for factor in scale:
+        difference = jnp.where(jnp.isneginf(x), -jnp.inf, difference * factor)
+        error = error * factor
+    return difference, error
 
 
 def _scaled_tangent(primals: Any, tangents: Any) -> Array:

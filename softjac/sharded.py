@@ -215,13 +215,14 @@ def cross_entropy(x: ArrayLike, target: ArrayLike, mesh_axis: Hashable) -> Array
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _cross_entropy(classes: Classes, x: Array, target: Array) -> Array:
     """Σ t (max - x) + Σ t log1p(Σ others), the classes kept with length 1."""
-    shifted, exponentials = _softmax._shifted(classes, x, None, None)
-    at_maximum = shifted == 0
+    x, maximum = _softmax.below_maximum(classes, x, None, None)
+
+    def terms(x: Array, maximum: Array, terms: Array, target: Array) -> tuple[Array, ...]:
+        linear = jnp.where(target == 0, 0, target * (maximum - x))
+        return *_softmax.others(terms), linear, target
+
     below, ties, linear, total = classes.accurate_sum(
-        jnp.where(at_maximum, 0, exponentials),
-        at_maximum.astype(x.dtype),
-        jnp.where(target == 0, 0, -target * shifted),
-        target,
+        terms, x, maximum, _softmax.exponentials(x, maximum), target
     )
     return linear + total * jnp.log1p(below + jnp.maximum(ties - 1, 0))
 

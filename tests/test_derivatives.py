@@ -239,3 +239,20 @@ def test_constant_vectors_give_exactly_zero(value: float) -> None:
     assert not np.any(softjac.softmax_vjp(softjac.softmax(x), v))
     assert not np.any(jax.jvp(softjac.softmax, [x], [v])[1])
     assert not np.any(jax.jvp(softjac.log_softmax, [x], [v])[1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_two_equal_classes_are_both_above_one_half(dtype: str) -> None:
+    """log(1/2), rounded upward, gives two classes more than half each: neither dominates."""
+    y = jnp.full(2, jnp.log(0.5), dtype)
+    y = jnp.where(jnp.exp(y.astype("float32")) > 0.5, y, jnp.nextafter(y, jnp.zeros_like(y)))
+    p = np.exp(np.asarray(y, float))
+    assert np.all(p > 0.5)
+    v, rtol = jnp.array([1.0, 0.0], dtype), 8 * UNIT[dtype]
+    np.testing.assert_allclose(
+        np.asarray(softjac.log_softmax_vjp(y, v), float), [1 - p[0], -p[1]], rtol=rtol
+    )
+    above = jnp.full(2, 0.50001, "float32")
+    np.testing.assert_allclose(np.diag(softjac.softmax_jacobian(above)), 0.25, rtol=1e-4)
+    pulled = np.asarray(softjac.log_softmax_jvp(y, v), float)
+    np.testing.assert_allclose(pulled, [1 - p[0], -p[0]], rtol=rtol, atol=UNIT[dtype])

@@ -11,8 +11,8 @@ import softjac
 PACKAGE = Path(softjac.__file__).parent
 # Each floor's modules and folders; of those that fit, the longest counts.
 FLOORS = {
-    0: "_types _errors _classes native/_library native/_abi oracle oracle/call oracle/findings "
-       "oracle/precision oracle/guard oracle/catalogue",
+    0: "_types _errors _classes _exponential native/_library native/_abi oracle oracle/call "
+       "oracle/findings oracle/precision oracle/guard oracle/catalogue",
     1: "_product _derivatives native/_numpy oracle/enclosure oracle/arrays oracle/assume "
        "oracle/claims oracle/compiler oracle/declaration oracle/derivatives oracle/pace "
        "oracle/process oracle/roles oracle/signature oracle/sample "
