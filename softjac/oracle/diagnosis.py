@@ -63,7 +63,7 @@ def diagnose(trial: Trial) -> list[Diagnosis]:
     explained = bool(found)
     if any(f.kind in ("value", "relation") and f.check != "threads" for f in trial.failures):
         known = {identifier for identifier, _, _ in found}
-        deeper = explain_by_history(trial) or explain_by_formula(trial)
+        deeper = explain_by_history(trial) or _likeliest(explain_by_formula(trial))
         if not deeper and not known & SPOIL_VALUES:
             deeper = explain_by_pattern(trial)
         found += [item for item in deeper if item[0] not in known]
@@ -71,6 +71,11 @@ def diagnose(trial: Trial) -> list[Diagnosis]:
     if not explained:
         found.append(("unknown", 1.0, trial.failures[0].told()))
     return [_named(*item) for item in _ordered(found)]
+
+
+def _likeliest(found: list[tuple[str, float, str]]) -> list[tuple[str, float, str]]:
+    """Of formulas that each explain the failures, one: they are no faults beside one another."""
+    return sorted(found, key=lambda item: (item[1] < 0.995, RANK[item[0]]))[:1]
 
 
 def _ordered(found: Iterable[tuple[str, float, str]]) -> list[tuple[str, float, str]]:

@@ -29,6 +29,7 @@ __all__ = [
     "log",
     "log_of_padded",
     "log_of_softmax",
+    "log_of_stored_softmax",
     "log_shifted_once",
     "log_softmax",
     "log_without_maximum",
@@ -88,6 +89,13 @@ def log_of_softmax(sample: Sample) -> Array:
     kept = rounded(sample.y, sample)
     tiny = sample.precision.tiny
     return np.ma.masked_array(log(kept), mask=(sample.y < 1e3 * tiny) & (sample.y > 1e-10 * tiny))
+
+
+def log_of_stored_softmax(sample: Sample) -> Array:
+    """The same where probabilities are stored in 16 bits; unsure where they are subnormal there."""
+    kept = narrowed(sample.y, sample)
+    least = 2.0**-14 if sample.precision.name == "float16" else sample.precision.tiny
+    return np.ma.masked_array(log(kept), mask=(sample.y < least) & (sample.y > least * 2.0**-12))
 
 
 def log_shifted_once() -> tuple[Mistake, ...]:

@@ -180,6 +180,7 @@ def softmax_product() -> tuple[Mistake, ...]:
         Mistake("identity", _scaled(lambda s: s.vector)),
         Mistake("swapped-arguments", _scaled(lambda s: s.vector * (s.y - s.mean))),
         Mistake("missing-probability-factor", _scaled(lambda s: s.vector - s.mean)),
+        Mistake("missing-probability-factor", lambda s: SOFTMAX(s, _plain(s.y, s.vector))),
         Mistake("log-softmax-formula", lambda s: LOG_VJP(s, LOG_VJP.of(s))),
         Mistake("softmax-twice", _scaled(again)),
         Mistake("logits-for-probabilities", _scaled(logits), _from_logits),

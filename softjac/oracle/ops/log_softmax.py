@@ -64,6 +64,7 @@ OP = Op(
     mistakes=(
         Mistake("softmax-formula", lambda s: s.y),
         Mistake("log-of-softmax", mistakes.log_of_softmax),
+        Mistake("log-of-softmax", mistakes.log_of_stored_softmax),
         Mistake("softmax-twice", lambda s: mistakes.log_softmax(s.log_y.clip(-1e30))),
         Mistake("softmax-twice", lambda s: mistakes.log_softmax(s.y)),
         Mistake("no-max-subtraction", mistakes.log_without_maximum),

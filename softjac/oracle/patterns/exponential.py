@@ -1,8 +1,9 @@
 """Errors that are those of exp(-r) alone, r the distance from the maximum: it is measured.
 
 A row has some logits 0 and all others -r, so that the quotient of two results is exp(-r) as the
-candidate has it, whatever its sum. It is measured twice, with other sums, in other places and at
-another offset: an exponential gives the same quotient again, a rounded result does not. Where
+candidate has it, whatever its sum. It is measured twice, with few logits 0 and with few others, in
+other places and at another offset: an exponential gives the same quotient again, a rounded result
+or a wrong shift does not. Where
 log-probabilities are given, they are 0 and -r as they stand.
 """
 
@@ -43,22 +44,25 @@ def exponential(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
 def _measured(trial: Trial, n: int) -> Iterator[Explained]:
     """What the exponential of one length shows."""
     gaps = _gaps(trial)
-    few, many = _quotients(trial, gaps, n, 2), _quotients(trial, gaps, n, 3)
+    few, many = _quotients(trial, gaps, n, 2), _quotients(trial, gaps, n, n - 3)
     if few is None or many is None:
         return
     with np.errstate(all="ignore"):
         exact = np.exp(-gaps)[:, None]
-        allowed = _allowed(trial, gaps, n)[:, None]
+        allowed = _allowed(trial, gaps, n, 2)[:, None]
+        again = np.maximum(allowed, _allowed(trial, gaps, n, n - 3)[:, None])
         flushed = 8.0 * trial.precision.tiny
         off = np.abs(few - exact) - flushed
         wrong = np.asarray(~(off <= allowed * exact).all(axis=1))
-        size = allowed * np.maximum(np.abs(few[:, :1]), exact) + flushed
+        size = again * np.maximum(np.abs(few[:, :1]), exact) + flushed
         both = np.hstack([few, many])
         same = (np.abs(both - few[:, :1]) <= size) | (~np.isfinite(both) & ~np.isfinite(few[:, :1]))
         error = np.nan_to_num(np.where(wrong, few[:, 0] / exact[:, 0] - 1.0, 0.0), posinf=1e300)
-    again = same.all(axis=1)[wrong]
-    if again.sum() < 3 or (~again).sum() > max(1, again.size // 10):
+    confirmed = same.all(axis=1)[wrong]
+    if confirmed.sum() < 3 or (~confirmed).sum() > max(1, confirmed.size // 10):
         return
+    if np.median(np.abs(error[gaps < 0.1])) > 0.5:
+        return  # not even near 0 is it an exponential
     worst = float(np.abs(error).max())
     if np.ptp(error[gaps < 1.0]) < 0.1 * worst and wrong.all():
         return  # a factor on some elements, whatever their distance
@@ -108,7 +112,7 @@ def _quotients(trial: Trial, gaps: Array, n: int, tops: int) -> Array | None:
     logits = np.repeat(-gaps[:, None], n, axis=1)
     at = np.arange(n)[:tops] if tops == 2 else np.arange(n)[-tops:]
     logits[:, at] = 0.0
-    if tops == 3 and "x" in trial.candidate.inputs:
+    if tops != 2 and "x" in trial.candidate.inputs:
         logits += OFFSETS[trial.precision.name]
     first, second = int(at[0]), int(at[1])
     rest = np.setdiff1d(np.arange(n), at)
@@ -143,14 +147,14 @@ def _by_tangents(trial: Trial, logits: Array, first: int, second: int, rest: Arr
         return np.asarray(np.hstack(shown[1:]) / shown[0])
 
 
-def _allowed(trial: Trial, gaps: Array, n: int) -> Array:
+def _allowed(trial: Trial, gaps: Array, n: int, tops: int) -> Array:
     """How far an honest quotient may be from exp(-r), relatively."""
     u, u_out = trial.precision.u, trial.precision.u_out
     allowed = (24.0 + 4.0 * gaps) * u + 4.0 * u_out
     if trial.op.name == "log_softmax":  # from the logarithm of a sum of n terms
         with np.errstate(over="ignore"):
-            total = 3.0 * np.exp(gaps) + n
-            allowed = allowed + (16.0 + n) * (u + u_out) * total / n
+            total = tops * np.exp(gaps) / (n - tops) + 1.0
+            allowed = allowed + (16.0 + n) * (u + u_out) * total
     return np.asarray(allowed)
 
 

@@ -22,10 +22,14 @@ LEAST = {"float64": 2.0**-28, "float32": 2.0**-14, "bfloat16": 0.0, "float16": 0
 
 
 def offset(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
-    """Errors no larger than a few roundings of the largest logit, on rows far from 0 only."""
+    """Errors no larger than a few roundings of the largest logit, on rows far from 0 only.
+
+    Where such a rounding is more than any exponential bears, and equal logits show it, the error is
+    whatever it may be.
+    """
     if "x" not in trial.candidate.inputs:
         return
-    least, most, rows = np.inf, 0.0, 0
+    least, most, rows, lost, level = np.inf, 0.0, 0, False, False
     for item in items:
         size = _size(item)
         if item.failed.any():
@@ -35,12 +39,14 @@ def offset(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
                 off = np.abs(item.got - item.exact) - item.own
                 allowed = 8.0 * item.precision.u * size[:, None] * scale
             bad = item.failed & ~(np.where(np.isnan(off), np.inf, off - allowed) <= 0).all(axis=1)
-            if bad.any():
+            if (bad & (item.precision.u * size < 10.0)).any():
                 return
+            lost |= bool(bad.any())
+            level |= bool((bad & (item.sample.gap == 0.0).all(axis=1)).any())
             rows += int(item.failed.sum())
         near = item.passed & (size < 4.0)
         most = max(most, float(near.any()))
-    if least > 8.0 and most:
+    if least > 8.0 and most and (level or not lost):
         words = f"errors of the size of u · |x| on {rows} rows, all with |x| above {least:.3g}"
         yield "offset-sensitive", 1.0, words
 

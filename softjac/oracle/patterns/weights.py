@@ -114,19 +114,25 @@ def rows(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     for n in LENGTHS[2:]:
         if not trial.allows(Task("random", n, ROWS)):
             continue
-        logits = np.zeros((ROWS, n))
-        batch = ask(trial, logits, 1.0 * (np.arange(n) > 0) + logits)
-        if batch is None:
+        alone, counts = _rows_counted(trial, n, 1), _rows_counted(trial, n, ROWS)
+        if alone is None or counts is None or abs(alone[0] - 1.0) > 0.02:
             return
-        with np.errstate(all="ignore"):
-            if op.vector is None:
-                total = np.exp(-batch.got[:, 0]) if op.logarithmic else 1.0 / batch.got[:, 0]
-                counted = total / n
-            else:
-                sample = trial.sample(batch.inputs, 1.0)
-                counted = batch.got[:, 0] / op.formula(sample)[:, 0]
-        whole = np.rint(counted)
-        if np.abs(counted - whole).max() < 0.02 and (whole > 1.0).any() and (whole > 0.0).all():
+        whole = np.rint(counts)
+        if np.abs(counts - whole).max() < 0.02 and (whole > 1.0).any() and (whole > 0.0).all():
             shown = ", ".join(f"{int(count)}" for count in whole)
             yield name, 1.0, f"of {ROWS} equal rows the sums count {shown}"
         return
+
+
+def _rows_counted(trial: Trial, n: int, rows: int) -> Array | None:
+    """The number of each of some equal rows, in units of what it should be."""
+    op, logits = trial.op, np.zeros((rows, n))
+    batch = ask(trial, logits, 1.0 * (np.arange(n) > 0) + logits)
+    if batch is None:
+        return None
+    with np.errstate(all="ignore"):
+        if op.vector is None:
+            total = np.exp(-batch.got[:, 0]) if op.logarithmic else 1.0 / batch.got[:, 0]
+            return np.asarray(total / n)
+        sample = trial.sample(batch.inputs, 1.0)
+        return np.asarray(batch.got[:, 0] / op.formula(sample)[:, 0])
