@@ -104,8 +104,12 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
     kept = [_kept(failure, held) for failure in mine]
     if not any(places.any() for places in kept):
         by_state = any(failure.kind == "state" for failure in trial.failures)
-        if not by_state or all(_is_added(failure, held) for failure in mine):
+        unit = max(trial.precision.u, trial.precision.u_out)
+        if any(_is_added(failure, held, unit) for failure in mine):
             yield "accumulates", 1.0, mine[0].told()
+        elif not by_state:
+            untouched = any((f.batch.got[f.row] == held).all() for f in mine)
+            yield "output-not-written" if untouched else "accumulates", 1.0, mine[0].told()
         return
     for lanes in VECTOR_LENGTHS:
         if not any(places[: places.size // lanes * lanes].any() for places in kept):
@@ -115,15 +119,15 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
     yield "output-not-written", 1.0, mine[0].told()
 
 
-def _is_added(failure: Failure, held: float) -> bool:
-    """Whether the output is what it held plus the right answer."""
+def _is_added(failure: Failure, held: float, unit: float) -> bool:
+    """Whether the output is what it held plus a right answer that shows beside it."""
     batch, row = failure.batch, failure.row
     if batch.exact is None:
         return False
     with np.errstate(all="ignore"):
-        added = held + batch.exact[row]
-        near = np.abs(batch.got[row] - added) <= 1e-2 * (abs(held) + np.abs(batch.exact[row]))
-    return bool(near.all())
+        size = np.abs(batch.exact[row])
+        near = np.abs(batch.got[row] - (held + batch.exact[row])) <= 1e-2 * size
+    return bool((near & (size > 64.0 * unit * abs(held))).any())
 
 
 def _kept(failure: Failure, held: float) -> Array:

@@ -98,7 +98,7 @@ def _lanes(wrong: Counts) -> Iterator[Explained]:
         if not parts or not all((part == parts[0][0]).all() for part in parts):
             continue
         odd = np.flatnonzero(parts[0][0] != 1.0)
-        if 0 < odd.size < lanes:
+        if odd.size and np.ptp(parts[0][0]) > 0.0:
             shown = ", ".join(str(place) for place in odd)
             times = " or ".join(f"{int(count)}" for count in np.unique(parts[0][0][odd]))
             yield "lane-error", 1.0, f"lanes {shown} of {lanes} enter the sum {times} times"
