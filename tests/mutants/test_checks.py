@@ -15,7 +15,7 @@ ALONE = {
     "empty": "first_of_none",
     "memory": "numpy_memory_order",
     "output": "numpy_double_result",
-    "state": "noise_in_the_last_bit",
+    "state": "scratch_shrinks_late",
     "threads": "vjp_static_products",
     "environment": "leaves_flush_to_zero",
     "aliasing": "vjp_clears_shared_output",
