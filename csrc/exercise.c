@@ -89,6 +89,9 @@ int main(void) {
     exercise_f32(2, 9000);
     exercise_f64(1, 5000);
     exercise_f32(70, 1000);
+    /* Results that are written past the caches: rows of a chunk, and one too long for a pass. */
+    exercise_f32(530, 1001);
+    exercise_f32(2, 263000);
     printf("%s %016" PRIx64 "\n", softjac_isa(), digest);
     return 0;
 }

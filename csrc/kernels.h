@@ -17,9 +17,11 @@ typedef struct {
     ptrdiff_t ld_first, ld_second, ld_out; /* for labels ld_second is their size, 4 or 8 bytes */
     size_t rows, n;
     double scale;
-    void *loss;      /* of the cross-entropies, dense; may be NULL */
-    void *scratch;   /* a row, for the cross-entropies with a factor */
+    void *loss;    /* of the cross-entropies, dense; may be NULL */
+    void *scratch; /* a row, for the cross-entropies with a factor */
+    /* Chosen in dispatch.c, by size and processor. */
     bool interleave; /* whether a product is written beside the next row's first pass */
+    bool stream;     /* whether the result is written past the caches */
 } softjac_call;
 
 typedef enum {

@@ -22,6 +22,8 @@
  */
 #define EACH_VECTOR UNROLL for (size_t k = 0; k < VECTORS; k++)
 #define EACH_QUARTER UNROLL for (size_t k = 0; k < QUARTER; k++)
+/* Shorter rows gain more from the order of chunk_rows than from waves, however far off they lie. */
+#define WAVE_FROM (CHUNK / 2)
 /* A row of more than 1 MB is out of the second-level cache before its second pass. */
 #define LONG ((1 << 20) / sizeof(REAL))
 /* What of a longer row is read twice while it is in the first-level cache. */
@@ -41,11 +43,12 @@ typedef struct {
 typedef struct {
     const REAL *first, *second;
     REAL *out;
-    const REAL *ahead; /* the next row, to be brought closer meanwhile */
-    const REAL *kept;  /* exponentials of a pass before, to be scaled into out */
-    REAL scale;        /* of the Jacobian */
-    REAL shift;        /* the maximum of the logits, or the centre of the cotangent */
-    REAL result;       /* what the sum came to: 1 / sum, log(sum), or sum of y (dy - centre) */
+    const REAL *coming; /* a later row, whose maximum is found meanwhile */
+    const REAL *kept;   /* exponentials of a pass before, to be scaled into out */
+    REAL scale;         /* of the Jacobian */
+    REAL shift;         /* the maximum of the logits, or the centre of the cotangent */
+    double sum;         /* of exponentials */
+    REAL result;        /* what the sum came to: 1 / sum, log(sum), or sum of y (dy - centre) */
 } V(row);
 
 typedef void V(step)(const V(row) * row, size_t at, size_t count, V(lanes) * lanes);
@@ -120,10 +123,11 @@ static ALWAYS_INLINE V(sums) V(all_of)(const V(total) * total) {
 }
 
 /* Runs `step` over a row and adds up what it gives. Beside it, step by step, runs `other_step` over
-   `other`, `lead` elements ahead: what one row writes and the next one reads overlap in time. */
+   `other`, with lanes of its own, `lead` elements ahead: what one row writes and the next one reads
+   overlap in time. */
 static ALWAYS_INLINE V(sums)
     V(reduce_beside)(const V(row) * row, size_t n, V(step) * step, const V(row) * other,
-                     size_t lead, V(step) * other_step) {
+                     size_t lead, V(step) * other_step, V(lanes) * others) {
     V(total) total = {{0, 0}, 0};
     size_t done = lead;
     for (size_t block = 0; block < n; block += BLOCK) {
@@ -139,7 +143,7 @@ static ALWAYS_INLINE V(sums)
             size_t i = chunk;
             for (; i + LANES <= end; i += LANES) {
                 if (other_step && done + LANES <= n) {
-                    other_step(other, done, LANES, NULL);
+                    other_step(other, done, LANES, others);
                     done += LANES;
                 }
                 step(row, i, LANES, &inner);
@@ -156,12 +160,12 @@ static ALWAYS_INLINE V(sums)
         else
             V(add_block)(&total, term, size);
     }
-    if (other_step && done < n) other_step(other, done, n - done, NULL);
+    if (other_step && done < n) other_step(other, done, n - done, others);
     return V(all_of)(&total);
 }
 
 static ALWAYS_INLINE V(sums) V(reduce)(const V(row) * row, size_t n, V(step) * step) {
-    return V(reduce_beside)(row, n, step, NULL, 0, NULL);
+    return V(reduce_beside)(row, n, step, NULL, 0, NULL, NULL);
 }
 
 /* A step's sum over a row, as a function of its own: there are many callers. The copy of the row
@@ -171,6 +175,18 @@ static ALWAYS_INLINE V(sums) V(reduce)(const V(row) * row, size_t n, V(step) * s
         V(row) here = *row;                                                                        \
         return V(reduce)(&here, n, V(name##_step));                                                \
     }
+
+/* The same for a row of one chunk, where it stands: nothing goes through memory. */
+static ALWAYS_INLINE V(sums) V(chunk_sums)(const V(row) * row, size_t n, V(step) * step) {
+    V(lanes) lanes;
+    REAL sum, size;
+    V(zero)(&lanes);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) step(row, i, LANES, &lanes);
+    if (i < n) step(row, i, n - i, &lanes);
+    V(fold)(&lanes, &sum, &size);
+    return (V(sums)){sum, size};
+}
 
 /* Runs `step` over a row for what it writes, from element `start`. */
 static ALWAYS_INLINE void V(each)(const V(row) * row, size_t start, size_t n, V(step) * step) {
@@ -185,34 +201,38 @@ static ALWAYS_INLINE size_t V(lead)(const REAL *out, size_t n) {
     return lead < n ? lead : n;
 }
 
+/* Writes a row by `step`, or past the caches by `stream_step`. */
+static ALWAYS_INLINE void V(write)(const V(row) * row, size_t n, V(step) * step,
+                                   V(step) * stream_step, bool stream) {
+    size_t lead = stream ? V(lead)(row->out, n) : 0;
+    if (lead) step(row, 0, lead, NULL);
+    if (stream)
+        V(each)(row, lead, n, stream_step);
+    else
+        V(each)(row, 0, n, step);
+}
+
 /* c * a, in place where out is a. */
 static void V(scale_row)(const REAL *a, REAL *out, size_t n, REAL c) {
     for (size_t i = 0; i < n; i++) out[i] = a[i] * c;
 }
 
-/* The largest of a row, with another row's step beside it; NaN may or may not be it, and shows in
-   the sum instead. */
-static ALWAYS_INLINE REAL V(row_max_beside)(const REAL *x, size_t n, const V(row) * other,
-                                            size_t lead, V(step) * other_step) {
-    V(vec) top[VECTORS];
-    size_t i = 0, done = lead;
-    EACH_VECTOR top[k] = V(set)(-INFINITY);
-    for (; i + LANES <= n; i += LANES) {
-        if (other_step && done + LANES <= n) {
-            other_step(other, done, LANES, NULL);
-            done += LANES;
-        }
-        EACH_VECTOR top[k] = V(max)(V(load)(x + i + k * WIDTH), top[k]);
-    }
-    if (i < n) EACH_VECTOR top[k] = V(max)(V(load_part)(x + i, k, n - i, -INFINITY), top[k]);
-    if (other_step && done < n) other_step(other, done, n - done, NULL);
-    for (size_t half = VECTORS / 2; half; half /= 2)
+/* The largest of a row, by as many running maxima as hide the latency of one; NaN may or may not be
+   it, and shows in the sum instead. */
+static NOINLINE REAL V(row_max)(const REAL *x, size_t n) {
+    enum { MAXIMA = 8 };
+    V(vec) top[MAXIMA];
+    size_t i = 0;
+    UNROLL for (size_t k = 0; k < MAXIMA; k++) top[k] = V(set)(-INFINITY);
+    for (; i + MAXIMA * WIDTH <= n; i += MAXIMA * WIDTH)
+        UNROLL for (size_t k = 0; k < MAXIMA; k++) top[k] =
+            V(max)(V(load)(x + i + k * WIDTH), top[k]);
+    if (i < n)
+        UNROLL for (size_t k = 0; k < MAXIMA; k++) top[k] =
+            V(max)(V(load_part)(x + i, k, n - i, -INFINITY), top[k]);
+    for (size_t half = MAXIMA / 2; half; half /= 2)
         for (size_t k = 0; k < half; k++) top[k] = V(max)(top[k], top[k + half]);
     return V(max_lanes)(top[0]);
-}
-
-static NOINLINE REAL V(row_max)(const REAL *x, size_t n) {
-    return V(row_max_beside)(x, n, NULL, 0, NULL);
 }
 
 /* One quiet NaN for the whole row: payloads would depend on the order of operands. */
@@ -234,12 +254,7 @@ static void V(fill_nan)(REAL *out, size_t n) {
     }                                                                                              \
     static NOINLINE void V(write_##value)(const V(row) * row, size_t n, bool stream) {             \
         V(row) here = *row;                                                                        \
-        size_t lead = stream ? V(lead)(here.out, n) : 0;                                           \
-        if (lead) V(value##_step)(&here, 0, lead, NULL);                                           \
-        if (stream)                                                                                \
-            V(each)(&here, lead, n, V(value##_stream_step));                                       \
-        else                                                                                       \
-            V(each)(&here, 0, n, V(value##_step));                                                 \
+        V(write)(&here, n, V(value##_step), V(value##_stream_step), stream);                       \
     }
 
 #define ROW_POINTER(type, base, stride, r) ((type *)(base) + (ptrdiff_t)(r) * (stride))
@@ -265,6 +280,7 @@ static void V(fill_nan)(REAL *out, size_t n) {
 #undef EACH_VECTOR
 #undef EACH_QUARTER
 #undef LONG
+#undef WAVE_FROM
 #undef PIECE
 #undef WRITING
 #undef REDUCTION

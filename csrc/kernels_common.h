@@ -13,12 +13,10 @@
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline))
-/* Bytes of result from which it is written past the caches: it would not stay there. */
-#define STREAM_FROM ((size_t)16 << 20)
-
-/* Bytes of rows from which the next one is fetched early: they lie beyond the second-level cache.
- */
-#define FAR_FROM ((size_t)4 << 20)
+/* Bytes of rows that lie beyond the second-level cache. */
+#define FAR_FROM ((size_t)2 << 20)
+/* Rows between one that is written and one whose exponentials are found. */
+enum { MOST_GAP = 2 };
 
 typedef float f32_real;
 typedef double f64_real;

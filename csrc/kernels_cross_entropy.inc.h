@@ -28,7 +28,7 @@ static ALWAYS_INLINE void V(entropy_step)(const V(row) * row, size_t at, size_t 
 static void V(cross_entropy_row)(V(row) * row, REAL *loss, size_t n) {
     row->shift = V(row_max)(row->first, n);
     double sum = V(exp_sum_over)(row, n).sum;
-    V(normaliser) norm = V(normalise)(row, n, sum);
+    V(normaliser) norm = V(normalise)(row->first, row->shift, n, sum);
     row->result = V(log_of)(norm);
     double value = V(loss_over)(row, n).sum;
     if (loss) *loss = isnan(value) || isnan(sum) ? (REAL)NAN : (REAL)value;
@@ -81,7 +81,7 @@ static void V(labels_row)(V(row) * row, size_t label, REAL *loss, size_t n) {
         if (row->out) V(fill_nan)(row->out, n);
         return;
     }
-    V(normaliser) norm = V(normalise)(row, n, sum);
+    V(normaliser) norm = V(normalise)(row->first, row->shift, n, sum);
     if (loss) *loss = V(log_of)(norm) - distance;
     if (!row->out) return;
     row->result = (REAL)(1.0 / sum);

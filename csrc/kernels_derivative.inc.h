@@ -102,47 +102,16 @@ static void V(nonfinite)(const V(row) * row, size_t n, bool log) {
     }
 }
 
-/* Rows of at most a quarter of the lanes: all in registers, with the same tree. */
-static void V(small_products)(const softjac_call *call, size_t begin, size_t end) {
-    size_t n = call->n;
-    for (size_t r = begin; r < end; r++) {
-        V(row) row = V(row_of)(call, r);
-        V(vec) y[QUARTER], e[QUARTER];
-        EACH_QUARTER {
-            y[k] = V(load_part)(row.first, k, n, 0);
-            e[k] = V(load_part)(row.second, k, n, 0);
-        }
-        REAL centre = 0, t;
-        for (int pass = 0;; pass++) {
-            V(vec) product[QUARTER], size[QUARTER];
-            EACH_QUARTER {
-                product[k] = V(mul)(y[k], e[k]);
-                size[k] = V(abs)(product[k]);
-            }
-            t = V(sum_quarter)(product);
-            if (pass == 2 || !(FABS(t) > (REAL)0.5 * V(sum_quarter)(size)) || !isfinite(t)) break;
-            centre += t;
-            EACH_QUARTER e[k] = V(sub)(V(load_part)(row.second, k, n, centre), V(set)(centre));
-        }
-        if (!isfinite(t)) {
-            row.shift = centre;
-            row.result = t;
-            V(nonfinite)(&row, n, false);
-            continue;
-        }
-        EACH_QUARTER V(store_part)(row.out, V(mul)(y[k], V(sub)(e[k], V(set)(t))), k, n);
-    }
-}
-
 /* The first pass over a row, the row before it being written meanwhile. */
 #define DOT_BESIDE(value)                                                                          \
     static NOINLINE V(sums)                                                                        \
         V(value##_beside)(const V(row) * next, size_t n, const V(row) * row, bool stream) {        \
         V(row) here = *row, then = *next;                                                          \
-        if (!stream) return V(reduce_beside)(&then, n, V(dot_step), &here, 0, V(value##_step));    \
+        if (!stream)                                                                               \
+            return V(reduce_beside)(&then, n, V(dot_step), &here, 0, V(value##_step), NULL);       \
         size_t lead = V(lead)(here.out, n);                                                        \
         if (lead) V(value##_step)(&here, 0, lead, NULL);                                           \
-        return V(reduce_beside)(&then, n, V(dot_step), &here, lead, V(value##_stream_step));       \
+        return V(reduce_beside)(&then, n, V(dot_step), &here, lead, V(value##_stream_step), NULL); \
     }
 DOT_BESIDE(plain_product)
 DOT_BESIDE(centred_product)
@@ -179,53 +148,54 @@ static void V(product_rows)(const softjac_call *call, size_t begin, size_t end, 
 }
 
 /* The same for rows of one chunk: nothing is called and no row is kept in memory unless it must be
-   centred. */
-static NOINLINE void V(chunk_products)(const softjac_call *call, size_t begin, size_t end) {
+   centred. The next row's sums come before this one is written: its tree takes some fifty cycles,
+   in which the processor would have nothing to do. */
+static ALWAYS_INLINE void V(chunk_product_rows)(const softjac_call *call, size_t begin, size_t end,
+                                                bool stream) {
     size_t n = call->n;
+    V(row) row = V(row_of)(call, begin);
+    V(sums) sums = V(chunk_sums)(&row, n, V(dot_step));
     for (size_t r = begin; r < end; r++) {
-        V(row) row = V(row_of)(call, r);
-        V(lanes) lanes;
-        REAL sum, size;
-        V(zero)(&lanes);
-        size_t i = 0;
-        for (; i + LANES <= n; i += LANES) V(dot_step)(&row, i, LANES, &lanes);
-        if (i < n) V(dot_step)(&row, i, n - i, &lanes);
-        V(fold)(&lanes, &sum, &size);
-        row.result = sum;
-        if (FABS(sum) <= (REAL)0.5 * size && isfinite(sum)) {
-            V(each)(&row, 0, n, V(plain_product_step));
-            continue;
+        V(row) next = r + 1 < end ? V(row_of)(call, r + 1) : row;
+        V(sums) next_sums = r + 1 < end ? V(chunk_sums)(&next, n, V(dot_step)) : sums;
+        row.result = (REAL)sums.sum;
+        if (fabs(sums.sum) <= 0.5 * sums.size && isfinite(row.result)) {
+            V(write)(&row, n, V(plain_product_step), V(plain_product_stream_step), stream);
+        } else {
+            V(row) slow = V(row_of)(call, r);
+            V(centre)(&slow, n, sums, V(centred_dot_over));
+            if (isfinite(slow.result))
+                V(write_centred_product)(&slow, n, stream);
+            else
+                V(nonfinite)(&slow, n, false);
         }
-        V(row) slow = V(row_of)(call, r);
-        V(centre)(&slow, n, (V(sums)){sum, size}, V(centred_dot_over));
-        if (isfinite(slow.result))
-            V(write_centred_product)(&slow, n, false);
-        else
-            V(nonfinite)(&slow, n, false);
+        row = next;
+        sums = next_sums;
     }
 }
-
-/* Whether a result is large enough to go past the caches. */
-static bool V(streams)(const softjac_call *call) {
-    return call->rows * call->n * sizeof(REAL) >= STREAM_FROM && call->scale == 1;
+static NOINLINE void V(chunk_products)(const softjac_call *call, size_t begin, size_t end) {
+    V(chunk_product_rows)(call, begin, end, false);
 }
+static NOINLINE void V(chunk_products_stream)(const softjac_call *call, size_t begin, size_t end) {
+    V(chunk_product_rows)(call, begin, end, true);
+}
+
+static void V(small_products)(const softjac_call *call, size_t begin, size_t end);
 
 static void V(product)(const softjac_call *call, size_t begin, size_t end) {
-    if (call->n <= LANES / 4 && call->scale == 1) {
+    bool stream = call->stream;
+    if (call->n <= LANES / 4 && call->scale == 1)
         V(small_products)(call, begin, end);
-    } else if (call->n <= CHUNK && call->scale == 1 && !call->interleave && !V(streams)(call)) {
-        V(chunk_products)(call, begin, end);
-    } else if (V(streams)(call)) {
-        V(product_rows)(call, begin, end, true);
-        stream_fence();
-    } else {
-        V(product_rows)(call, begin, end, false);
-    }
+    else if (call->n <= CHUNK && call->scale == 1)
+        (stream ? V(chunk_products_stream) : V(chunk_products))(call, begin, end);
+    else
+        V(product_rows)(call, begin, end, stream);
+    if (stream) stream_fence();
 }
 
 static void V(log_jvp)(const softjac_call *call, size_t begin, size_t end) {
     size_t n = call->n;
-    bool stream = V(streams)(call);
+    bool stream = call->stream;
     for (size_t r = begin; r < end; r++) {
         V(row) row = V(row_of)(call, r);
         V(centre)(&row, n, V(log_dot_over)(&row, n), V(log_dot_over));
@@ -291,7 +261,7 @@ static void V(log_vjp_row)(V(row) * row, size_t n, bool stream) {
 }
 
 static void V(log_vjp)(const softjac_call *call, size_t begin, size_t end) {
-    bool stream = V(streams)(call);
+    bool stream = call->stream;
     for (size_t r = begin; r < end; r++) {
         V(row) row = V(row_of)(call, r);
         V(log_vjp_row)(&row, call->n, stream);

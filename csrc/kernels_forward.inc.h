@@ -1,7 +1,8 @@
 /* softmax and log_softmax: maximum, sum of exponentials, result.
 
-   Rows up to LONG take three passes, the second and third over a row that is in cache by then; the
-   next row's maximum is taken beside the writing of the result. Longer rows are read once for
+   Rows up to LONG take three passes, the second and third over a row that is in cache by then. The
+   passes of neighbouring rows overlap: in the order of the calls where rows are short (chunk_rows),
+   step by step where they are long or far off (wave_rows). Still longer rows are read once for
    maximum and sum together, piece by piece, and once more for the result. */
 
 static ALWAYS_INLINE V(vec) V(distance)(const V(row) * row, size_t at, size_t k, size_t count) {
@@ -29,24 +30,6 @@ static ALWAYS_INLINE void V(exp_sum_step)(const V(row) * row, size_t at, size_t 
 }
 REDUCTION(exp_sum)
 
-/* The same two while the next row comes from memory: there is arithmetic to hide it behind. */
-static ALWAYS_INLINE void V(come_closer)(const V(row) * row, size_t at) {
-    for (size_t line = 0; line < LANES; line += 64 / sizeof(REAL))
-        __builtin_prefetch(row->ahead + at + line, 0, 2);
-}
-static ALWAYS_INLINE void V(exp_ahead_step)(const V(row) * row, size_t at, size_t count,
-                                            V(lanes) * lanes) {
-    V(come_closer)(row, at);
-    V(exp_step)(row, at, count, lanes);
-}
-REDUCTION(exp_ahead)
-static ALWAYS_INLINE void V(exp_sum_ahead_step)(const V(row) * row, size_t at, size_t count,
-                                                V(lanes) * lanes) {
-    V(come_closer)(row, at);
-    V(exp_sum_step)(row, at, count, lanes);
-}
-REDUCTION(exp_sum_ahead)
-
 /* The sum without the largest element: what log1p needs where that one dominates. */
 static ALWAYS_INLINE void V(exp_rest_step)(const V(row) * row, size_t at, size_t count,
                                            V(lanes) * lanes) {
@@ -71,19 +54,56 @@ WRITING(scaled)
 WRITING(normal)
 WRITING(log_normal)
 
-/* The maximum of a row, the row before it being written meanwhile. */
-#define MAXIMUM_BESIDE(value)                                                                      \
-    static NOINLINE REAL V(value##_beside)(const REAL *x, size_t n, const V(row) * row,            \
-                                           bool stream) {                                          \
-        V(row) here = *row;                                                                        \
-        if (!stream) return V(row_max_beside)(x, n, &here, 0, V(value##_step));                    \
+/* One row is written while the exponentials of a later one are found and the maximum of a still
+   later one, at `coming`: what reads, what computes and what writes overlap in time. Returns the
+   sum of the exponentials. */
+#define WAVE(name, sum_step, value)                                                                \
+    static ALWAYS_INLINE void V(name##_step)(const V(row) * row, size_t at, size_t count,          \
+                                             V(lanes) * tops) {                                    \
+        V(value##_step)(row, at, count, NULL);                                                     \
+        V(rise)(row->coming + at, count, tops);                                                    \
+    }                                                                                              \
+    static ALWAYS_INLINE void V(name##_stream_step)(const V(row) * row, size_t at, size_t count,   \
+                                                    V(lanes) * tops) {                             \
+        V(value##_stream_step)(row, at, count, NULL);                                              \
+        V(rise)(row->coming + at, count, tops);                                                    \
+    }                                                                                              \
+    static NOINLINE double V(name##_plain)(const V(row) * next, size_t n, const V(row) * row,      \
+                                           REAL * top) {                                           \
+        V(row) here = *row, then = *next;                                                          \
+        V(lanes) tops;                                                                             \
+        V(sink)(&tops);                                                                            \
+        double sum = V(reduce_beside)(&then, n, V(sum_step), &here, 0, V(name##_step), &tops).sum; \
+        *top = V(highest)(&tops);                                                                  \
+        return sum;                                                                                \
+    }                                                                                              \
+    static NOINLINE double V(name##_stream)(const V(row) * next, size_t n, const V(row) * row,     \
+                                            REAL * top) {                                          \
+        V(row) here = *row, then = *next;                                                          \
+        V(lanes) tops;                                                                             \
+        V(sink)(&tops);                                                                            \
         size_t lead = V(lead)(here.out, n);                                                        \
-        if (lead) V(value##_step)(&here, 0, lead, NULL);                                           \
-        return V(row_max_beside)(x, n, &here, lead, V(value##_stream_step));                       \
+        if (lead) V(name##_step)(&here, 0, lead, &tops);                                           \
+        double sum =                                                                               \
+            V(reduce_beside)(&then, n, V(sum_step), &here, lead, V(name##_stream_step), &tops)     \
+                .sum;                                                                              \
+        *top = V(highest)(&tops);                                                                  \
+        return sum;                                                                                \
     }
-MAXIMUM_BESIDE(scaled)
-MAXIMUM_BESIDE(log_normal)
-#undef MAXIMUM_BESIDE
+
+/* The maximum so far, in the lanes of a sum. */
+static ALWAYS_INLINE void V(sink)(V(lanes) * tops) { EACH_VECTOR tops->sum[k] = V(set)(-INFINITY); }
+static ALWAYS_INLINE void V(rise)(const REAL *x, size_t count, V(lanes) * tops) {
+    EACH_VECTOR tops->sum[k] = V(max)(V(load_part)(x, k, count, -INFINITY), tops->sum[k]);
+}
+static ALWAYS_INLINE REAL V(highest)(V(lanes) * tops) {
+    for (size_t half = VECTORS / 2; half; half /= 2)
+        for (size_t k = 0; k < half; k++) tops->sum[k] = V(max)(tops->sum[k], tops->sum[k + half]);
+    return V(max_lanes)(tops->sum[0]);
+}
+WAVE(softmax_wave, exp_step, scaled)
+WAVE(log_softmax_wave, exp_sum_step, log_normal)
+#undef WAVE
 
 /* What the exponentials of a row came to. */
 typedef struct {
@@ -92,10 +112,13 @@ typedef struct {
 
 /* From the sum of the shifted exponentials. Where one class dominates, total - 1 has lost what the
    logarithm and 1 - y need: add up the others alone. */
-static V(normaliser) V(normalise)(const V(row) * row, size_t n, double sum) {
+static ALWAYS_INLINE V(normaliser) V(normalise)(const REAL *x, REAL top, size_t n, double sum) {
     V(normaliser) found = {sum / V(shift_factor), 0};
     found.rest = found.total - 1.0;
-    if (found.total < 1.5) found.rest = V(exp_rest_over)(row, n).sum / V(shift_factor);
+    if (found.total < 1.5) {
+        V(row) row = {.first = x, .shift = top};
+        found.rest = V(exp_rest_over)(&row, n).sum / V(shift_factor);
+    }
     return found;
 }
 
@@ -138,7 +161,7 @@ static void V(long_row)(const REAL *x, REAL *y, size_t n, bool log, bool stream)
     if (isnan(sum)) {
         V(fill_nan)(y, n);
     } else if (log) {
-        row.result = V(log_of)(V(normalise)(&row, n, sum));
+        row.result = V(log_of)(V(normalise)(row.first, row.shift, n, sum));
         V(write_log_normal)(&row, n, stream);
     } else {
         row.result = (REAL)(1.0 / sum);
@@ -146,46 +169,123 @@ static void V(long_row)(const REAL *x, REAL *y, size_t n, bool log, bool stream)
     }
 }
 
-/* Rows one after the other; `next` has the maximum of the row to come. */
-static void V(forward_rows)(const softjac_call *call, size_t begin, size_t end, bool log,
-                            bool stream, REAL *scratch) {
+static const REAL *V(logits)(const softjac_call *call, size_t r) {
+    return ROW_POINTER(const REAL, call->first, call->ld_first, r);
+}
+static V(row) V(logits_row)(const softjac_call *call, size_t r) {
+    return (V(row)){.first = V(logits)(call, r),
+                    .out = ROW_POINTER(REAL, call->out, call->ld_out, r)};
+}
+
+/* From a row's maximum to what its results are made with; the exponentials go to `kept`. */
+static ALWAYS_INLINE void V(settle)(V(row) * row, size_t n, bool log, double sum) {
+    row->sum = sum;
+    row->result = log ? V(log_of)(V(normalise)(row->first, row->shift, n, sum)) : (REAL)(1.0 / sum);
+}
+
+static void V(begin_row)(V(row) * row, size_t n, bool log, REAL *kept) {
+    V(row) exponentials = *row;
+    exponentials.out = kept;
+    row->kept = kept;
+    V(settle)(row, n, log, (log ? V(exp_sum_over) : V(exp_over))(&exponentials, n).sum);
+}
+
+static void V(end_row)(const V(row) * row, size_t n, bool log, bool stream) {
+    if (isnan(row->sum))
+        V(fill_nan)(row->out, n);
+    else
+        (log ? V(write_log_normal) : V(write_scaled))(row, n, stream);
+}
+
+/* Rows of one chunk, in the caches. The next row's exponentials are found before a row is written,
+   and maxima three rows early: the trees, the division and the logarithm of a row, two hundred
+   cycles of waiting, then run beside other rows' arithmetic. */
+static ALWAYS_INLINE void V(chunk_rows)(const softjac_call *call, size_t begin, size_t end,
+                                        bool log) {
+    enum { EARLY = 3 };
     size_t n = call->n;
-    REAL scale = (REAL)call->scale, next = 0;
-    bool far = call->rows * n * sizeof(REAL) >= FAR_FROM;
+    REAL top[EARLY];
+    for (size_t r = begin; r < end && r < begin + EARLY; r++)
+        top[r % EARLY] = V(row_max)(V(logits)(call, r), n);
+    V(row) row = {0};
+    for (size_t r = begin; r <= end; r++) {
+        V(row) next = row;
+        if (r < end) {
+            next = V(logits_row)(call, r);
+            next.shift = top[r % EARLY];
+            next.kept = next.out;
+            V(settle)
+            (&next, n, log, V(chunk_sums)(&next, n, log ? V(exp_sum_step) : V(exp_step)).sum);
+        }
+        if (r > begin && isnan(row.sum))
+            V(fill_nan)(row.out, n);
+        else if (r > begin)
+            V(each)(&row, 0, n, log ? V(log_normal_step) : V(scaled_step));
+        if (r + EARLY < end) top[r % EARLY] = V(row_max)(V(logits)(call, r + EARLY), n);
+        row = next;
+    }
+}
+static NOINLINE void V(chunk_softmax)(const softjac_call *call, size_t begin, size_t end) {
+    V(chunk_rows)(call, begin, end, false);
+}
+static NOINLINE void V(chunk_log_softmax)(const softjac_call *call, size_t begin, size_t end) {
+    V(chunk_rows)(call, begin, end, true);
+}
+
+/* Rows that are longer or farther off, in waves: row r is written beside the exponentials of row r
+   + gap and the maximum of row r + 2 gap. */
+static void V(wave_rows)(const softjac_call *call, size_t begin, size_t end, bool log, bool stream,
+                         size_t gap, REAL *scratch) {
+    size_t n = call->n;
+    V(row) rows[MOST_GAP + 1];
+    REAL tops[2 * MOST_GAP];
+    double (*wave)(const V(row) *, size_t, const V(row) *, REAL *) =
+        log ? (stream ? V(log_softmax_wave_stream) : V(log_softmax_wave_plain))
+            : (stream ? V(softmax_wave_stream) : V(softmax_wave_plain));
+    for (size_t r = begin; r < end && r < begin + 2 * gap; r++)
+        tops[r % (2 * gap)] = V(row_max)(V(logits)(call, r), n);
+    for (size_t r = begin; r < end + gap; r++) {
+        /* What row r keeps lies where row r - gap - 1 had it. */
+        V(row) *next = &rows[r % (gap + 1)], *row = &rows[(r + 1) % (gap + 1)];
+        REAL *kept = NULL;
+        if (r < end) {
+            *next = V(logits_row)(call, r);
+            next->shift = tops[r % (2 * gap)];
+            kept = stream && !log ? scratch + r % (gap + 1) * n : next->out;
+        }
+        if (r < end && r >= begin + gap) {
+            size_t coming = r + gap < end ? r + gap : end - 1;
+            row->coming = V(logits)(call, coming);
+            REAL *y = next->out, top;
+            next->out = kept;
+            double sum = wave(next, n, row, &top);
+            tops[(r + gap) % (2 * gap)] = top;
+            next->kept = kept;
+            next->out = y;
+            V(settle)(next, n, log, sum);
+            if (isnan(row->sum)) V(fill_nan)(row->out, n);
+        } else if (r < end) {
+            V(begin_row)(next, n, log, kept);
+        } else if (r >= begin + gap) {
+            V(end_row)(row, n, log, stream);
+        }
+    }
+}
+
+/* Rows with a factor: the logits are scaled where the result will be. */
+static void V(scaled_rows)(const softjac_call *call, size_t begin, size_t end, bool log) {
+    size_t n = call->n;
     for (size_t r = begin; r < end; r++) {
-        V(row) row = {.first = ROW_POINTER(const REAL, call->first, call->ld_first, r)};
-        REAL *y = ROW_POINTER(REAL, call->out, call->ld_out, r);
-        const REAL *ahead = ROW_POINTER(const REAL, call->first, call->ld_first, r + 1);
-        bool has_next = r + 1 < end && scale == 1;
-        if (scale != 1) {
-            V(scale_row)(row.first, y, n, scale);
-            row.first = y;
-        }
+        V(row) row = V(logits_row)(call, r);
+        V(scale_row)(row.first, row.out, n, (REAL)call->scale);
+        row.first = row.out;
         if (n > LONG) {
-            V(long_row)(row.first, y, n, log, stream);
+            V(long_row)(row.first, row.out, n, log, false);
             continue;
         }
-        row.shift = r == begin || scale != 1 ? V(row_max)(row.first, n) : next;
-        row.out = stream && !log ? scratch : y;
-        row.ahead = ahead;
-        double sum = has_next && far
-                         ? (log ? V(exp_sum_ahead_over) : V(exp_ahead_over))(&row, n).sum
-                         : (log ? V(exp_sum_over) : V(exp_over))(&row, n).sum;
-        row.kept = row.out;
-        row.out = y;
-        if (isnan(sum)) {
-            V(fill_nan)(y, n);
-            if (has_next) next = V(row_max)(ahead, n);
-            continue;
-        }
-        row.result = log ? V(log_of)(V(normalise)(&row, n, sum)) : (REAL)(1.0 / sum);
-        if (has_next)
-            next = log ? V(log_normal_beside)(ahead, n, &row, stream)
-                       : V(scaled_beside)(ahead, n, &row, stream);
-        else if (log)
-            V(write_log_normal)(&row, n, stream);
-        else
-            V(write_scaled)(&row, n, stream);
+        row.shift = V(row_max)(row.first, n);
+        V(begin_row)(&row, n, log, row.out);
+        V(end_row)(&row, n, log, false);
     }
 }
 
@@ -193,23 +293,29 @@ static void V(small_softmax)(const softjac_call *call, size_t begin, size_t end)
 static void V(small_log_softmax)(const softjac_call *call, size_t begin, size_t end);
 
 static void V(forward)(const softjac_call *call, size_t begin, size_t end, bool log) {
-    if (call->n <= LANES / 4 && call->scale == 1) {
+    size_t n = call->n;
+    if (call->scale != 1) {
+        V(scaled_rows)(call, begin, end, log);
+        return;
+    }
+    if (n <= LANES / 4) {
         (log ? V(small_log_softmax) : V(small_softmax))(call, begin, end);
         return;
     }
-    bool stream = call->rows * call->n * sizeof(REAL) >= STREAM_FROM && call->scale == 1;
-    REAL *scratch = NULL;
-    if (stream && !log && call->n <= LONG) {
-        scratch = malloc(call->n * sizeof(REAL));
-        stream = scratch != NULL;
-    }
-    if (stream) {
-        V(forward_rows)(call, begin, end, log, true, scratch);
-        stream_fence();
+    bool stream = call->stream;
+    if (n > LONG) {
+        for (size_t r = begin; r < end; r++)
+            V(long_row)(V(logits)(call, r), V(logits_row)(call, r).out, n, log, stream);
+    } else if (n <= CHUNK && (n < WAVE_FROM || call->rows * n * sizeof(REAL) < FAR_FROM)) {
+        (log ? V(chunk_log_softmax) : V(chunk_softmax))(call, begin, end);
     } else {
-        V(forward_rows)(call, begin, end, log, false, NULL);
+        size_t gap = n <= CHUNK ? MOST_GAP : 1;
+        REAL *scratch = stream && !log ? malloc((gap + 1) * n * sizeof(REAL)) : NULL;
+        stream = stream && (log || scratch);
+        V(wave_rows)(call, begin, end, log, stream, gap, scratch);
+        free(scratch);
     }
-    free(scratch);
+    if (stream) stream_fence();
 }
 
 static void V(softmax)(const softjac_call *call, size_t begin, size_t end) {

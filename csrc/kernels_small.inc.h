@@ -1,7 +1,12 @@
-/* softmax and log_softmax of rows of at most a quarter of the lanes, as many at once as a vector
-   has lanes: their trees run together, and what is one number a row becomes one vector. */
+/* softmax, log_softmax and products of rows of at most a quarter of the lanes, as many at once as a
+   vector has lanes: their trees run together, and what is one number a row becomes one vector. */
 
 #define ROWS WIDTH
+
+/* How many elements of a row vector k has. */
+static ALWAYS_INLINE size_t V(part)(size_t n, size_t k) {
+    return n <= k * WIDTH ? 0 : n - k * WIDTH < WIDTH ? n - k * WIDTH : WIDTH;
+}
 
 /* The tree down to one vector. */
 static ALWAYS_INLINE V(vec) V(fold_quarter)(V(vec) * a) {
@@ -20,13 +25,11 @@ static ALWAYS_INLINE V(vec) V(sums_of)(const V(vec) * rows) {
 static ALWAYS_INLINE void V(store_rows)(const softjac_call *call, size_t begin, size_t rows,
                                         V(vec) (*results)[QUARTER]) {
     size_t n = call->n, r = 0;
-    if (QUARTER == 1 && call->ld_out == (ptrdiff_t)n)
-        for (; r * n + WIDTH <= rows * n; r++)
-            V(store)(ROW_POINTER(REAL, call->out, call->ld_out, begin + r), results[r][0]);
-    for (; r < rows; r++) {
-        REAL *out = ROW_POINTER(REAL, call->out, call->ld_out, begin + r);
-        EACH_QUARTER V(store_part)(out, results[r][k], k, n);
-    }
+    const ptrdiff_t ld = call->ld_out;
+    REAL *out = ROW_POINTER(REAL, call->out, ld, begin);
+    if (QUARTER == 1 && ld == (ptrdiff_t)n)
+        for (; r * n + WIDTH <= rows * n; r++, out += ld) V(store)(out, results[r][0]);
+    for (; r < rows; r++, out += ld) EACH_QUARTER V(store_part)(out, results[r][k], k, n);
 }
 
 /* The logarithms of sums of shifted exponentials; `rest` has the sums without the largest. */
@@ -44,12 +47,14 @@ static ALWAYS_INLINE void V(forward_group)(const softjac_call *call, size_t begi
     size_t n = call->n;
     V(vec) d[ROWS][QUARTER], t[ROWS][QUARTER], one[ROWS];
     REAL number[ROWS], totals[ROWS], rest[ROWS] = {0};
+    const REAL *first = V(logits)(call, begin);
+    const ptrdiff_t ld = call->ld_first;
     for (size_t r = 0; r < ROWS; r++) one[r] = V(set)(0);
     for (size_t r = 0; r < rows; r++) {
-        const REAL *x = ROW_POINTER(const REAL, call->first, call->ld_first, begin + r);
+        const REAL *x = first + (ptrdiff_t)r * ld;
         one[r] = V(set)(-INFINITY);
         EACH_QUARTER {
-            d[r][k] = V(load_part)(x, k, n, -INFINITY);
+            d[r][k] = V(load_tail)(x + k * WIDTH, V(part)(n, k), -INFINITY);
             one[r] = V(max)(d[r][k], one[r]);
         }
     }
@@ -64,7 +69,7 @@ static ALWAYS_INLINE void V(forward_group)(const softjac_call *call, size_t begi
         V(store)(dense + i, V(exp_shifted)(V(load)(dense + i)));
     for (size_t r = 0; r < rows; r++) {
         V(vec) sum[QUARTER];
-        EACH_QUARTER sum[k] = t[r][k] = V(load_part)(dense + r * n, k, n, 0);
+        EACH_QUARTER sum[k] = t[r][k] = V(load_tail)(dense + r * n + k * WIDTH, V(part)(n, k), 0);
         one[r] = V(fold_quarter)(sum);
     }
     V(vec) total = V(sums_of)(one);
@@ -72,7 +77,7 @@ static ALWAYS_INLINE void V(forward_group)(const softjac_call *call, size_t begi
     if (log) {
         /* Where one class dominates, the others are added up alone. */
         V(vec) few = V(keep_above)(V(set)(1), V(set)((REAL)1.5 * V(shift_factor)), total);
-        if (V(max_lanes)(few) != 0) {
+        if (V(any)(few)) {
             for (size_t r = 0; r < rows; r++) {
                 V(vec) sum[QUARTER];
                 EACH_QUARTER sum[k] = V(zero_at_zero)(t[r][k], d[r][k]);
@@ -105,6 +110,67 @@ static void V(small_softmax)(const softjac_call *call, size_t begin, size_t end)
 }
 static void V(small_log_softmax)(const softjac_call *call, size_t begin, size_t end) {
     V(small_rows)(call, begin, end, true);
+}
+
+/* A group of products where some sum is infinite or NaN: row by row, by the rules of long rows. */
+static NOINLINE void V(unusual_products)(const softjac_call *call, size_t begin, size_t rows) {
+    for (size_t r = begin; r < begin + rows; r++) {
+        V(row) row = V(row_of)(call, r);
+        V(centre)(&row, call->n, V(dot_over)(&row, call->n), V(centred_dot_over));
+        if (isfinite(row.result))
+            V(write_centred_product)(&row, call->n, false);
+        else
+            V(nonfinite)(&row, call->n, false);
+    }
+}
+
+/* All rows are centred while one of them needs it: those that do not, with a centre of 0, get the
+   same sums again, and no branch depends on a row. */
+static ALWAYS_INLINE void V(product_group)(const softjac_call *call, size_t begin, size_t rows) {
+    size_t n = call->n;
+    V(vec) y[ROWS][QUARTER], dy[ROWS][QUARTER], one[ROWS], sizes[ROWS];
+    V(vec) centre = V(set)(0), t;
+    REAL centres[ROWS] = {0}, sums[ROWS];
+    const V(row) row = V(row_of)(call, begin);
+    const ptrdiff_t ld_first = call->ld_first, ld_second = call->ld_second;
+    for (size_t r = 0; r < ROWS; r++) one[r] = sizes[r] = V(set)(0);
+    for (size_t r = 0; r < rows; r++) {
+        const REAL *first = row.first + (ptrdiff_t)r * ld_first;
+        const REAL *second = row.second + (ptrdiff_t)r * ld_second;
+        EACH_QUARTER y[r][k] = V(load_tail)(first + k * WIDTH, V(part)(n, k), 0);
+        EACH_QUARTER dy[r][k] = V(load_tail)(second + k * WIDTH, V(part)(n, k), 0);
+    }
+    for (int pass = 0;; pass++) {
+        for (size_t r = 0; r < rows; r++) {
+            V(vec) product[QUARTER], size[QUARTER];
+            /* Beyond n, y is 0, and so is its product with any centre. */
+            EACH_QUARTER product[k] = V(mul)(y[r][k], V(sub)(dy[r][k], V(set)(centres[r])));
+            EACH_QUARTER size[k] = V(abs)(product[k]);
+            one[r] = V(fold_quarter)(product);
+            sizes[r] = V(fold_quarter)(size);
+        }
+        t = V(sums_of)(one);
+        V(vec) half = V(mul)(V(set)((REAL)0.5), V(sums_of)(sizes));
+        V(vec) step = V(keep_above)(t, V(abs)(t), half);
+        if (pass == 2 || !V(any)(step)) break;
+        centre = V(add)(centre, step);
+        V(store)(centres, centre);
+    }
+    if (V(any)(V(mul)(t, V(set)(0)))) {
+        V(unusual_products)(call, begin, rows);
+        return;
+    }
+    V(store)(sums, t);
+    for (size_t r = 0; r < rows; r++) EACH_QUARTER {
+            V(vec) e = V(sub)(dy[r][k], V(set)(centres[r]));
+            y[r][k] = V(mul)(y[r][k], V(sub)(e, V(set)(sums[r])));
+        }
+    V(store_rows)(call, begin, rows, y);
+}
+
+static void V(small_products)(const softjac_call *call, size_t begin, size_t end) {
+    for (; begin + ROWS <= end; begin += ROWS) V(product_group)(call, begin, ROWS);
+    if (begin < end) V(product_group)(call, begin, end - begin);
 }
 
 #undef ROWS

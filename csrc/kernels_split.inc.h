@@ -70,7 +70,8 @@ static bool V(split_forward)(V(split) * split, const softjac_executor *executor)
     split->row.shift = top;
     if (top == -INFINITY || isnan(sum)) return false;
     split->row.result =
-        split->log ? V(log_of)(V(normalise)(&split->row, split->n, sum)) : (REAL)(1.0 / sum);
+        split->log ? V(log_of)(V(normalise)(split->row.first, split->row.shift, split->n, sum))
+                   : (REAL)(1.0 / sum);
     return true;
 }
 
@@ -93,7 +94,7 @@ static bool V(split_product)(V(split) * split, const softjac_executor *executor)
 static bool V(split_row)(softjac_op op, const softjac_call *call, size_t r,
                          const softjac_executor *executor) {
     size_t n = call->n;
-    V(split) split = {.n = n, .log = op == SOFTJAC_LOG_SOFTMAX, .stream = V(streams)(call)};
+    V(split) split = {.n = n, .log = op == SOFTJAC_LOG_SOFTMAX, .stream = call->stream};
     split.row.first = ROW_POINTER(const REAL, call->first, call->ld_first, r);
     split.row.out = ROW_POINTER(REAL, call->out, call->ld_out, r);
     bool product = op == SOFTJAC_PRODUCT;

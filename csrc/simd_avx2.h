@@ -31,7 +31,7 @@ static inline void f64_store(double *p, f64_vec a) { _mm256_storeu_pd(p, a); }
 static inline void f32_stream(float *p, f32_vec a) { _mm256_stream_ps(p, a); }
 static inline void f64_stream(double *p, f64_vec a) { _mm256_stream_pd(p, a); }
 static inline void stream_fence(void) { _mm_sfence(); }
-/* The first `count` lanes, 0 < count < width; the others get `fill`, and are not touched. */
+/* The first `count` lanes, count <= width; the others get `fill`, and are not touched. */
 static inline f32_vec f32_load_tail(const float *p, size_t count, float fill) {
     __m256i mask = f32_mask(count);
     if (__builtin_constant_p(fill) && fill == 0) return _mm256_maskload_ps(p, mask);
@@ -44,7 +44,7 @@ static inline f64_vec f64_load_tail(const double *p, size_t count, double fill) 
     return _mm256_blendv_pd(_mm256_set1_pd(fill), _mm256_maskload_pd(p, mask),
                             _mm256_castsi256_pd(mask));
 }
-/* In pieces: a masked store takes tens of cycles on several processors. */
+/* count < width. In pieces: a masked store takes tens of cycles on several processors. */
 static inline void f32_store_tail(float *p, f32_vec a, size_t count) {
     __m128 part = _mm256_castps256_ps128(a);
     if (count & 4) {
@@ -128,6 +128,13 @@ static inline f32_vec f32_keep_above(f32_vec a, f32_vec x, f32_vec limit) {
 }
 static inline f64_vec f64_keep_above(f64_vec a, f64_vec x, f64_vec limit) {
     return _mm256_and_pd(_mm256_cmp_pd(x, limit, _CMP_GT_OQ), a);
+}
+/* Whether any lane is not 0, or is NaN. */
+static inline bool f32_any(f32_vec a) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_NEQ_UQ)) != 0;
+}
+static inline bool f64_any(f64_vec a) {
+    return _mm256_movemask_pd(_mm256_cmp_pd(a, _mm256_setzero_pd(), _CMP_NEQ_UQ)) != 0;
 }
 /* Lane r: what sum_lanes or max_lanes gives for a[r], by the same tree. Each step halves two
    vectors into one. */

@@ -24,7 +24,7 @@ static inline void f64_store(double *p, f64_vec a) { _mm512_storeu_pd(p, a); }
 static inline void f32_stream(float *p, f32_vec a) { _mm512_stream_ps(p, a); }
 static inline void f64_stream(double *p, f64_vec a) { _mm512_stream_pd(p, a); }
 static inline void stream_fence(void) { _mm_sfence(); }
-/* The first `count` lanes, 0 < count < width; the others get `fill`, and are not touched. */
+/* The first `count` lanes, count <= width; the others get `fill`, and are not touched. */
 static inline f32_vec f32_load_tail(const float *p, size_t count, float fill) {
     return _mm512_mask_loadu_ps(_mm512_set1_ps(fill), f32_mask(count), p);
 }
@@ -101,6 +101,13 @@ static inline f32_vec f32_keep_above(f32_vec a, f32_vec x, f32_vec limit) {
 }
 static inline f64_vec f64_keep_above(f64_vec a, f64_vec x, f64_vec limit) {
     return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x, limit, _CMP_GT_OQ), a);
+}
+/* Whether any lane is not 0, or is NaN. */
+static inline bool f32_any(f32_vec a) {
+    return _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_NEQ_UQ) != 0;
+}
+static inline bool f64_any(f64_vec a) {
+    return _mm512_cmp_pd_mask(a, _mm512_setzero_pd(), _CMP_NEQ_UQ) != 0;
 }
 /* Lane r: what sum_lanes or max_lanes gives for a[r], by the same tree. Each step halves two
    vectors into one. */

@@ -132,6 +132,12 @@ static inline f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) {
                                                    prefix##_vec limit) {                           \
         return (prefix##_vec)((prefix##_bits)a & (prefix##_bits)(x > limit));                      \
     }                                                                                              \
+    /* Whether any lane is not 0, or is NaN. */                                                    \
+    static inline bool prefix##_any(prefix##_vec a) {                                              \
+        for (int l = 0; l < prefix##_width; l++)                                                   \
+            if (a[l] != 0) return true;                                                            \
+        return false;                                                                              \
+    }                                                                                              \
     /* Lane r: what sum_lanes or max_lanes gives for a[r]. */                                      \
     static inline prefix##_vec prefix##_sum_rows(const prefix##_vec *a) {                          \
         prefix##_vec sums;                                                                         \
