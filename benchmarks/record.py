@@ -44,6 +44,10 @@ from tests.mutants.registry import HONEST, HONEST_FOLDER, MUTANTS, MUTANTS_FOLDE
 from tests.mutants.specimen import Mutant, Specimen, build  # noqa: E402
 
 SECONDS = 60
+SAMPLED = (
+    "This is a sample: in the order of files and lines, one in {} of all {} wrong kernels and {} "
+    "right ones. `make record` makes the whole."
+)
 DIRTY = {"memory", "environment"}
 """Mutants of these checks may leave damage behind in the process that called them."""
 
@@ -231,7 +235,10 @@ def main(arguments: list[str] | None = None) -> int:
     if missing:
         print(f"left out, their library is not installed: {', '.join(missing)}")
     if not chosen.check:
-        text = page(wanted, judged, said, found, missing, chosen.effort)
+        drawn = (
+            "" if chosen.sample == 1 else SAMPLED.format(chosen.sample, len(MUTANTS), len(HONEST))
+        )
+        text = page(wanted, judged, said, found, missing, chosen.effort, drawn)
         (ROOT / "docs" / "record.md").write_text(text)
         picture(wanted, judged, said, ROOT / "docs" / "record.svg")
     return int(not accepted(judged))

@@ -35,14 +35,16 @@ def page(
     others: Sequence[dict[str, Any]],
     missing: Sequence[str],
     effort: str,
+    drawn: str,
 ) -> str:
-    """The whole record."""
+    """The whole page; `drawn` says how the specimens were drawn, if they are a sample."""
     by_name = {judgement.name: judgement for judgement in judgements}
     mutants = [s for s in specimens if isinstance(s, Mutant)]
     right = [s for s in specimens if not isinstance(s, Mutant)]
     parts = [
         "# The record",
         _opening(mutants, right, by_name, said, others),
+        *([drawn] if drawn else []),
         _summary(mutants, right, by_name, said),
         "![Share of the wrong kernels that each check accepts](record.svg)",
         _names([by_name[m.name] for m in mutants]),
