@@ -121,13 +121,34 @@ def rows(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         if np.abs(counts - whole).max() < 0.02 and (whole > 1.0).any() and (whole > 0.0).all():
             shown = ", ".join(f"{int(count)}" for count in whole)
             yield name, 1.0, f"of {ROWS} equal rows the sums count {shown}"
+        elif op.vector is not None:
+            yield from _taken_from(trial, n)
         return
 
 
-def _rows_counted(trial: Trial, n: int, rows: int) -> Array | None:
-    """The number of each of some equal rows, in units of what it should be."""
+def _taken_from(trial: Trial, n: int) -> Iterator[Explained]:
+    """Rows whose vectors are powers of 3 times one another show whose number each row takes."""
+    powers = 3.0 ** np.arange(ROWS)
+    counts = _rows_counted(trial, n, ROWS, powers)
+    if counts is None or not np.isfinite(counts).all():
+        return
+    taken = np.abs(np.log(np.abs(counts * powers)[:, None] / powers)).argmin(axis=1)
+    right = np.abs(counts * powers - powers[taken]) <= 0.02 * powers[taken]
+    own = taken == np.arange(ROWS)
+    if not right[:-1].all() or own.all():
+        return  # behind the last row there may be anything
+    name = "row-stride"
+    if (taken == taken[0]).all():
+        name = {0: "first-row-only", ROWS - 1: "last-row-only"}.get(int(taken[0]), name)
+    shown = ", ".join(str(row) for row in taken)
+    yield name, 1.0, f"{ROWS} rows take the sums of rows {shown}"
+
+
+def _rows_counted(trial: Trial, n: int, rows: int, factors: Array | float = 1.0) -> Array | None:
+    """The number of each of some rows, equal but for factors, in units of what it should be."""
     op, logits = trial.op, np.zeros((rows, n))
-    batch = ask(trial, logits, 1.0 * (np.arange(n) > 0) + logits)
+    vector = (np.arange(n) > 0) * np.ones((rows, 1)) * np.reshape(factors, (-1, 1))
+    batch = ask(trial, logits, vector)
     if batch is None:
         return None
     with np.errstate(all="ignore"):
