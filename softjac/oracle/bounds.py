@@ -23,6 +23,7 @@ from softjac.oracle.sample import Sample
 
 __all__ = [
     "LAMBDA",
+    "NONE",
     "Bound",
     "Forward",
     "exp_error",
@@ -46,6 +47,10 @@ ELEMENTARY = 8.0
 NOTHING = 1e30
 
 
+# The tolerance of an element that must be exact: the smallest positive number, to divide by.
+NONE = 5e-324
+
+
 @dataclass(slots=True)
 class Bound:
     """What an honest candidate may differ by; arrays are `(rows, elements)` and `(rows,)`.
@@ -63,10 +68,15 @@ class Bound:
 
     def own(self) -> Array:
         """How far each element may be from the exact answer by itself."""
-        total = self.tolerance.copy()
-        for direction, window in zip(self.directions, self.windows, strict=True):
-            total += np.abs(direction) * window[:, None]
-        return total
+        return np.asarray(self.tolerance + self.moved())
+
+    def moved(self) -> Array | float:
+        """How far the free numbers may move each element; 0 where they do not, however far."""
+        parts = (
+            np.where(direction == 0.0, 0.0, np.abs(direction) * window[:, None])
+            for direction, window in zip(self.directions, self.windows, strict=True)
+        )
+        return sum(parts, 0.0)
 
     def take(self, rows: Array) -> Bound:
         """The bound of these rows."""
@@ -149,18 +159,15 @@ def mean_window(sample: Sample) -> tuple[Array, Array]:
     """How far ŝ may be from s = Σ y_j v_j, given y: the worst case, and what is likely.
 
     (n + 1) u Σ |y_j v_j| for products and sums in any order; centred at c ≈ s the terms are
-    y_j |v_j - s|. A centred sum reads the Jacobian at y as if Σ y_j were 1, which moves s by
-    c (1 - Σ y_j), c = v_k where y_k ≥ 1/2, else s. Products below F may be flushed, and y_j below F
-    taken as 0.
+    y_j |v_j - s|. A centred sum reads the Jacobian at y as if Σ y_j were 1: `Sample.reading`.
+    Products below F may be flushed, and y_j below F taken as 0.
     """
     u, tiny = sample.precision.u, sample.precision.tiny
     y, v, s = sample.y, sample.vector, sample.mean
     size = np.maximum((y * np.abs(v)).sum(axis=1), (y * np.abs(v - s)).sum(axis=1))
-    anchor = np.abs(np.take_along_axis(v, sample.top, axis=1)) * sample.dominant
-    reading = (np.maximum(anchor, np.abs(s)) * sample.defect)[:, 0]
     flushed = tiny * (sample.n + np.where(y < tiny, np.abs(v), 0.0).sum(axis=1))
     depth = sample.n + 3
-    base = reading + flushed
+    base = sample.reading[:, 0] + flushed
     return base + depth * u * size, base + (LAMBDA * np.sqrt(depth) + 4.0) * u * size
 
 
@@ -174,7 +181,8 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
     since each of (v - c), (e - t) and the product is rounded once. A scale costs one more. Flushed:
     2 F, and all of y_i |v_i - s| where y_i < F. From logits, ŷ_i = y_i (1 + ε_i)(1 + δ): ε_i times
     the exact element, s moved by Σ y_j ε_j max(|v_j|, |e_j|), and δ a second free number; and where
-    y_i is subnormal, ŷ_i is off by up to 2 F in all.
+    y_i is subnormal, ŷ_i is off by up to 2 F in all. Where a logit is -inf, exp(-inf) and all its
+    products are exactly 0.
     """
     u, tiny = sample.precision.u, sample.precision.tiny
     y, v, s = sample.y, sample.vector, sample.mean
@@ -204,6 +212,8 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
     tolerance = abs(sample.scale) * tolerance + 2.0 * tiny * max(1.0, abs(sample.scale))
     afresh = (sample.n + 3) * u * y * np.abs(v) + tiny * np.abs(v).sum(axis=1, keepdims=True)
     afresh *= abs(sample.scale)
+    tolerance = np.where(sample.masked, NONE, tolerance)
+    afresh = np.where(sample.masked, 0.0, afresh)
     bound = Bound(tolerance, directions, windows, chances, afresh)
     return rounded_to_storage(sample, exact, bound)
 

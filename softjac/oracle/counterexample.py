@@ -19,7 +19,7 @@ __all__ = ["counterexamples", "parse", "rerun"]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 # Checks whose failure one call shows again; the others are run again whole.
-ONE_CALL = ("values", "memory", "empty", "environment", "nonfinite")
+ONE_CALL = ("values", "memory", "empty", "environment")
 
 
 def counterexamples(trial: Trial) -> list[Counterexample]:

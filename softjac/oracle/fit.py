@@ -13,6 +13,9 @@ __all__ = ["Judged", "judge"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+# What float64 resolves of the free numbers' part of an element: a few roundings.
+RESOLUTION = 2.0**-50
+
 # Rows with two free numbers that the quick tests leave open go to an exact linear program; past
 # this many refuted ones the rest of a batch is refused by the quick tests' word.
 EXACT_ROWS = 8
@@ -40,6 +43,9 @@ def judge(residual: Array, bound: Bound, *, own_sums: bool = False) -> Judged:
 
     own_sums is for candidates that may sum afresh for every element: each element then has the
     whole window, and no common number is looked for.
+
+    Subtracting δ_k d_ki here is itself rounded, by a few 2^-53 of it: `RESOLUTION` times the
+    window is added to each tolerance, which matters where an element may not be off at all.
     """
     rows, elements = residual.shape
     if elements == 0:
@@ -53,8 +59,9 @@ def judge(residual: Array, bound: Bound, *, own_sums: bool = False) -> Judged:
         ratio = scaled.max(axis=1)
         suspect = np.zeros(rows, bool)
     else:
-        weighted = clean / bound.tolerance
-        slopes = [direction / bound.tolerance for direction in bound.directions]
+        tolerance = bound.tolerance + RESOLUTION * bound.moved()
+        weighted = clean / tolerance
+        slopes = [direction / tolerance for direction in bound.directions]
         fit = _one_number if len(slopes) == 1 else _two_numbers
         numbers, ratio, least = fit(weighted, slopes, bound)
         scaled = np.abs(weighted - sum(numbers[:, [k]] * s for k, s in enumerate(slopes)))

@@ -82,8 +82,8 @@ class _Noise:
 
     @property
     def reach(self) -> float:
-        """The largest logit used."""
-        return self.precision.largest / 8.0
+        """The largest logit used: a spread more, over the smallest scale, is still finite."""
+        return self.precision.largest / 16.0
 
 
 def _offset(size: float) -> Callable[[_Noise], Array]:
@@ -149,12 +149,14 @@ LOGITS: dict[str, Callable[[_Noise], Array]] = {
     "equal-200": _equal(-200.0),
     "equal-2e4": _equal(-2e4),
     "equal-1e6": _equal(-1e6),
+    "lowest": lambda z: np.full((len(z.keys), z.n), -z.reach),
     "largest": lambda z: z.reach * np.where(z.here, 1.0, np.sign(z.uniform(0) - 0.5)),
     "enormous": lambda z: (
         np.minimum(2.0**33, z.reach / 4.0)
         * (1.0 + z.uniform(0)[:, :1])
         * np.where(z.here | (z.uniform(3) < 0.3), 1.0, 1.0 - 2.0**-6)
     ),
+    "scales": lambda z: np.where(z.here, 0.0, -(z.reach ** z.uniform(0))),
     "dyadic": lambda z: np.where(_first_power(z), -np.inf, 0.0),
     "masked-start": _masked(lambda z: np.arange(z.n)[None, :] < z.at[:, None] + 1),
     "masked-end": _masked(lambda z: np.arange(z.n)[None, :] >= z.at[:, None]),

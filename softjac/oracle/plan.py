@@ -121,7 +121,7 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort("quick", 1.1, 24, 20, 65537, 300),
+    "quick": Effort("quick", 1.6, 24, 20, 65537, 300),
     "standard": Effort("standard", 6.5, 700, 130, 131075, 10_000),
     "thorough": Effort("thorough", 75.0, 3000, 200, 1048577, 10_000),
 }
@@ -139,8 +139,13 @@ def lengths(effort: Effort) -> tuple[int, ...]:
     return tuple(sorted(near | {n for n in far if n <= effort.longest}))
 
 
-def tasks(n: int, effort: Effort, seed: int, scaled: bool) -> Iterator[list[Task]]:
-    """The batches of one length, in layers, the most telling first."""
+def tasks(
+    n: int, effort: Effort, seed: int, *, scaled: bool, several_rows: bool
+) -> Iterator[list[Task]]:
+    """The batches of one length, in layers, the most telling first.
+
+    scaled: whether the candidate takes a scale; several_rows: whether it takes many rows a call.
+    """
     scale = SCALES[n % len(SCALES)] if scaled else 1.0
     kinds = len(LOGIT_KINDS)
     yield [Task("kinds", n, kinds if n <= 4097 else 8, seed + n % 4, scale=scale)]
@@ -154,6 +159,13 @@ def tasks(n: int, effort: Effort, seed: int, scaled: bool) -> Iterator[list[Task
         several.append(Task("random", n, share, seed + 10, scale=scale))
     if effort.name != "quick" and n in (96, 100):
         several.append(Task("random", n, 701, seed + 11, scale=scale))
+    # a row counter of 8 or 16 bits; more rows on the stack than it holds
+    if several_rows and n <= 8:
+        several.append(Task("random", n, 300, seed + 12, scale=scale))
+    if several_rows and effort.name != "quick" and n == 2:
+        several.append(Task("random", n, 65_541, seed + 13, scale=scale))
+    if several_rows and effort.name != "quick" and n == 1000:
+        several.append(Task("random", n, 2200, seed + 14, scale=scale))
     yield several if n <= 4097 else []
     yield [Task("spikes", n, _spikes(n, effort), seed, scale=scale)]
 

@@ -78,6 +78,13 @@ class Sample:
         return np.where(np.isfinite(self.gap), self.gap, 0.0)
 
     @cached_property
+    def masked(self) -> Array:
+        """Where a logit is -inf: its probability is exactly 0, nothing is rounded or flushed."""
+        if not self.from_logits:
+            return np.zeros((self.rows, self.n), bool)
+        return np.asarray(np.isneginf(self.given["x"]))
+
+    @cached_property
     def log_sum(self) -> Array:
         """log Σ exp(z_j - max z), `(rows, 1)`."""
         return np.asarray(np.log(np.exp(-self.gap).sum(axis=1, keepdims=True)))
@@ -122,11 +129,55 @@ class Sample:
 
     @cached_property
     def defect(self) -> Array:
-        """|1 - Σ y_j|: how far the probabilities, as given, are from summing to 1, `(rows, 1)`."""
-        return np.asarray(np.abs(1.0 - self.y.sum(axis=1, keepdims=True)))
+        """|1 - Σ y_j|: how far the probabilities, as given, are from summing to 1, `(rows, 1)`.
+
+        The sum is exact up to its last rounding, since a float64 candidate's defect is no larger
+        than what a plain sum loses; exponentials may each be off by a unit in the last place.
+        """
+        total, lost = _exact_sum(np.concatenate([np.full((self.rows, 1), -1.0), self.y], axis=1))
+        computed = self.logarithmic or self.from_logits
+        return np.asarray(np.abs(total + lost) + (2.0**-52 if computed else 0.0))
+
+    @cached_property
+    def reading(self) -> Array:
+        """How far s = Σ y_j v_j moves, at most, with the way the Jacobian is read, `(rows, 1)`.
+
+        J·1 = 0 where Σ y_j = 1, so any c may be taken off v first; at y as given that moves s by
+        c (1 - Σ y_j). People take 0 (the textbook), s, v_k where y_k ≥ 1/2, or, as the reference
+        does, the entry of v next to s: two readings differ by the distance of their c at most.
+        """
+        v, s = self.vector, self.mean
+        present = self.y > 0.0
+        below = np.where(present & (v <= s), v, -np.inf).max(axis=1, keepdims=True)
+        above = np.where(present & (v >= s), v, np.inf).min(axis=1, keepdims=True)
+        anchor = np.where(self.dominant, np.take_along_axis(v, self.top, axis=1), 0.0)
+        below, above = (
+            np.where(np.isfinite(below), below, s),
+            np.where(np.isfinite(above), above, s),
+        )
+        least = np.minimum(np.minimum(below, anchor), 0.0)
+        most = np.maximum(np.maximum(above, anchor), 0.0)
+        return np.asarray((most - least) * self.defect)
 
     @cached_property
     def records(self) -> Array:
         """How often the running maximum of the logits rises after the first element, `(rows,)`."""
         running = np.maximum.accumulate(self.z, axis=1)
         return np.asarray((running[:, 1:] > running[:, :-1]).sum(axis=1))
+
+
+def _exact_sum(a: Array) -> tuple[Array, Array]:
+    """Sums of rows in pairs, and what rounding took from them, `(rows, 1)` each.
+
+    References:
+        D. E. Knuth, The Art of Computer Programming, volume 2, section 4.2.2: the two-sum.
+    """
+    lost = np.zeros((len(a), 1))
+    while a.shape[1] > 1:
+        if a.shape[1] % 2:
+            a = np.concatenate([a, np.zeros((len(a), 1))], axis=1)
+        one, other = a[:, ::2], a[:, 1::2]
+        a = one + other
+        part = a - one
+        lost = lost + ((one - (a - part)) + (other - part)).sum(axis=1, keepdims=True)
+    return a, lost

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -228,3 +229,55 @@ def test_the_reference_lies_within_the_enclosures() -> None:
                 largest = np.abs(sample.vector).max(1, keepdims=True) if op.vector else 1.0
                 read = (4.0 * sample.defect + 2.0**-52) * largest if "y" in roles else 0.0
             assert (left <= 64.0 * double.u * size + read + 1e-300).all(), (op.name, roles)
+
+
+def sample_of(op: str, dtype: str, **given: Array) -> Sample:
+    """Rows as an op's bound sees them."""
+    logarithmic = OPS[op].logarithmic
+    return Sample(given, precision=PRECISIONS[dtype], logarithmic=logarithmic)
+
+
+def test_every_reading_of_the_jacobian_at_rounded_probabilities_is_honest() -> None:
+    """y of 16 bits sums to 1 only nearly: textbook, centred and the reference's form all pass."""
+    y = np.full((1, 3), 0.333984375)
+    dy = np.array([[0.546875, 1.171875, 1.109375]])
+    sample = sample_of("softmax_vjp", "bfloat16", y=y, dy=dy)
+    exact = reference.answer(OPS["softmax_vjp"], sample)
+    bound = OPS["softmax_vjp"].bound(sample, exact[0])
+    s = (y * dy).sum()
+    for c in (0.0, s, 1.109375):
+        e = dy - c
+        got = (y * (e - (y * e).sum())).astype(ml_dtypes.bfloat16).astype(np.float64)
+        assert judge(reference.residual(got, exact), bound).ratio[0] <= 1.0
+    wrong = (y * (dy - 1.01 * s)).astype(ml_dtypes.bfloat16).astype(np.float64)
+    assert judge(reference.residual(wrong, exact), bound).ratio[0] > 1.0
+
+
+@pytest.mark.parametrize("size", [1.0, 1e246])
+def test_one_class_with_all_the_probability_leaves_room_for_rounding(size: float) -> None:
+    """log_softmax_jvp in float64, where x_dot_k - s cancels to the last bit in plain float64."""
+    y = np.where(np.arange(8) == 0, 0.0, -40.0)[None, :]
+    x_dot = size * np.array([[1.3, -0.7, 2.9, 0.4, -1.1, 0.9, -2.2, 1.7]])
+    sample = sample_of("log_softmax_jvp", "float64", y=y, x_dot=x_dot)
+    exact = reference.answer(OPS["log_softmax_jvp"], sample)
+    bound = OPS["log_softmax_jvp"].bound(sample, exact[0])
+    p = np.exp(y)
+    centred = x_dot - x_dot[:, :1]
+    for got in (x_dot - (p * x_dot).sum(), centred - (p * centred).sum()):
+        judged = judge(reference.residual(got, exact), bound)
+        assert judged.ratio[0] <= 1.0
+    wrong = centred - (p * centred).sum()
+    wrong[0, 3] *= 1 + 1e-14
+    assert judge(reference.residual(wrong, exact), bound).ratio[0] > 1.0
+
+
+def test_a_masked_entry_has_probability_zero_exactly() -> None:
+    """Flushing excuses 1e-38 for a small probability, not for exp(-inf)."""
+    x = np.array([[0.0, -np.inf, -200.0]])
+    sample = sample_of("softmax", "float32", x=x)
+    exact = reference.answer(OPS["softmax"], sample)
+    bound = OPS["softmax"].bound(sample, exact[0])
+    for got, fine in [([1, 0, 0], True), ([1, 0, 1e-38], True), ([1, 1e-38, 0], False)]:
+        residual = reference.residual(np.array([got], np.float64), exact)
+        with np.errstate(all="ignore"):  # as a trial does: an infinite ratio is one
+            assert bool(judge(residual, bound).ratio[0] <= 1.0) is fine

@@ -12,7 +12,11 @@ from softjac.oracle.trial import Failure, Trial
 
 
 def check(trial: Trial) -> CheckResult:
-    """Judges masked rows always, and the rest where the candidate claims to follow JAX."""
+    """Judges masked rows always, and the rest where the candidate claims to follow JAX.
+
+    What becomes of a row of NaN, +inf or nothing but -inf is its policy; the rows beside it in the
+    same call are judged like any.
+    """
     if "x" not in trial.candidate.inputs:
         return CheckResult("nonfinite", "skipped", detail="takes no logits")
     calls = trial.calls
@@ -31,6 +35,8 @@ def check(trial: Trial) -> CheckResult:
             ("+inf", n // 3, np.inf),
             ("all -inf", slice(None), -np.inf),
         ):
+            if trial.candidate.takes_rows:
+                _beside(trial, Task("simple", n, 6, trial.seed), column, value)
             if not _follows(trial, Task("simple", n, 1, trial.seed), column, value):
                 told.append(name)
                 if trial.candidate.nonfinite == "strict":
@@ -39,6 +45,20 @@ def check(trial: Trial) -> CheckResult:
     listed = ", ".join(dict.fromkeys(told))
     report = [f"not NaN, as JAX gives, for: {listed}"] if told else []
     return trial.result("nonfinite", calls=calls, reported=report)
+
+
+def _beside(trial: Trial, task: Task, column: Any, value: float) -> None:
+    """Judges the rows of a call two of whose rows hold such logits."""
+    if not trial.allows(task):
+        return
+    inputs, _ = trial.calls_of(task)
+    inputs["x"] = inputs["x"].copy()
+    special = np.array([0, 3])
+    inputs["x"][special, column] = value
+    batch = trial.run_inputs(task, inputs)
+    trial.judge([batch])
+    batch.ok[special] = False
+    trial.collect("nonfinite", batch)
 
 
 def _follows(trial: Trial, task: Task, column: Any, value: float) -> bool:

@@ -20,12 +20,12 @@ RANDOM_VECTORS = ("normal", "positive")
 def check(trial: Trial) -> CheckResult:
     """Judges rows of every kind and length while the time lasts."""
     budget = trial.effort.seconds * (2.0 if trial.candidate.kind == "python" else 1.0)
-    clock = Clock(budget)
     probe(trial)
+    clock, spent = Clock(budget), trial.seconds
     queue = _queue(trial)
     done, suspects = 0, 0
     for chunk in trial.chunks(queue):
-        if done and clock.left() < 0:
+        if done and clock.left(trial.seconds - spent) < 0:
             left = len(queue) - done
             trial.limits.append(f"the time budget left out {left} of {len(queue)} batches")
             break
@@ -52,7 +52,13 @@ def _queue(trial: Trial) -> list[Task]:
             if trial.affordable(n, plain=True):
                 layers.setdefault(0, []).append(Task("plain", n, 1, trial.seed))
             continue
-        planned = tasks(n, trial.effort, trial.seed, trial.candidate.takes_scale)
+        planned = tasks(
+            n,
+            trial.effort,
+            trial.seed,
+            scaled=trial.candidate.takes_scale,
+            several_rows=trial.candidate.takes_rows,
+        )
         for layer, several in enumerate(planned):
             layers.setdefault(layer, []).extend(trial.trimmed(task) for task in several)
     return [task for layer in sorted(layers) for task in layers[layer] if trial.allows(task)]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle import mistakes
-from softjac.oracle.bounds import Bound, forward_error, rounded_to_storage
+from softjac.oracle.bounds import NONE, Bound, forward_error, rounded_to_storage
 from softjac.oracle.op import Mistake, Op
 from softjac.oracle.sample import Sample
 
@@ -20,9 +20,13 @@ def formula(sample: Sample) -> Array:
 
 
 def bound(sample: Sample, exact: Array) -> Bound:
-    """ŷ_i = y_i (1 + δ)(1 + ε_i): `forward_error`, and 2 F for what flushes."""
+    """ŷ_i = y_i (1 + δ)(1 + ε_i): `forward_error`, and 2 F for what flushes.
+
+    Where a logit is -inf, exp(-inf) = 0 is exact, and 0 over the sum: nothing is allowed there.
+    """
     forward = forward_error(sample)
     tolerance = exact * forward.element + 2.0 * sample.precision.tiny
+    tolerance = np.where(sample.masked, NONE, tolerance)
     limits = Bound(tolerance, (exact,), (forward.window,), (forward.likely,))
     return rounded_to_storage(sample, exact, limits)
 

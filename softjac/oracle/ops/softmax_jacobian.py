@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle import mistakes
-from softjac.oracle.bounds import Bound, forward_error, rounded_to_storage
+from softjac.oracle.bounds import NONE, Bound, forward_error, rounded_to_storage
 from softjac.oracle.op import Op
 from softjac.oracle.sample import Sample
 
@@ -29,7 +29,7 @@ def bound(sample: Sample, exact: Array) -> Bound:
     The last term is the difference between y_i (1 - y_i) and y_i Σ_{j≠i} y_j, both readings of the
     Jacobian at y; that sum costs n u (1 - y_i) more. From logits every y_i carries ε_i and the
     common δ, by which y_i (δ_ij - y_j) moves y_i (δ_ij - 2 y_j). 2 F for the product, 2 F for a
-    subnormal y_i.
+    subnormal y_i. Rows and columns of logits that are -inf are exactly 0.
     """
     u, n = sample.precision.u, sample.n
     y = sample.y
@@ -57,6 +57,8 @@ def bound(sample: Sample, exact: Array) -> Bound:
     if scale != 1.0:
         tolerance += u * np.abs(exact)
     tolerance += 4.0 * sample.precision.tiny * max(1.0, scale)
+    zero = sample.masked[:, :, None] | sample.masked[:, None, :]
+    tolerance = np.where(zero.reshape(sample.rows, -1), NONE, tolerance)
     return rounded_to_storage(sample, exact, Bound(tolerance, directions, windows, likely))
 
 
