@@ -34,7 +34,7 @@ def _of_one(trial: Trial, failure: Failure) -> str | None:
     """The name of a failure that speaks for itself."""
     kind, outcome = failure.kind, failure.outcome
     if kind == "empty":
-        return "crash-on-empty"
+        return None if _ends_anywhere(trial, failure) else "crash-on-empty"
     if kind in ("fault", "swallowed"):
         return _of_fault(trial, failure)
     if kind == "outside":
@@ -54,6 +54,22 @@ def _of_one(trial: Trial, failure: Failure) -> str | None:
         "unadded": "accumulates",
         "reused": "reused-output",
     }.get(kind)
+
+
+def _ends_anywhere(trial: Trial, failure: Failure) -> bool:
+    """Whether calls that are not empty hang, or end their process, as this one does."""
+    mine = _end(failure)
+    others = {_end(other) for other in trial.failures if other.kind != "empty"}
+    return mine in others and mine not in ("", "SIGSEGV", "SIGBUS")
+
+
+def _end(failure: Failure) -> str:
+    """How a call ended: a signal's name, or "exit", "lost" or "hang"; or not at all."""
+    if failure.outcome is None:
+        return ""
+    if failure.outcome.fault is not None:
+        return failure.outcome.fault.signal
+    return failure.outcome.status if failure.outcome.status in ("exit", "lost", "hang") else ""
 
 
 def _of_fault(trial: Trial, failure: Failure) -> str:
