@@ -110,9 +110,10 @@ def _wrong_factor(items: list[Evidence]) -> tuple[str, float, str] | None:
     if len(factors) < 3:
         return None
     factor = float(np.median(factors))
-    if not np.isfinite(factor) or abs(factor - 1.0) < 1e-4 or factor in (0.0, -1.0):
+    if not np.isfinite(factor) or abs(factor - 1.0) < 1e-4 or factor == 0.0:
         return None
-    mistake = Mistake("wrong-factor", lambda sample: sample_exact(sample) * factor)
+    name = "sign-flipped" if abs(factor + 1.0) < 1e-4 else "wrong-factor"
+    mistake = Mistake(name, lambda sample: sample_exact(sample) * factor)
     exact = {id(item.sample): item.exact for item in items}
 
     def sample_exact(sample: Sample) -> Array:
@@ -121,4 +122,4 @@ def _wrong_factor(items: list[Evidence]) -> tuple[str, float, str] | None:
     share, rows = _share(mistake, items)
     if share < ENOUGH:
         return None
-    return "wrong-factor", share, f"{factor:.6g} times the right answer on {rows} failing rows"
+    return name, share, f"{factor:.6g} times the right answer on {rows} failing rows"

@@ -236,8 +236,9 @@ static void *add_products(void *argument) {
     return NULL;
 }
 
-// Two threads add to one sum without a lock.
-// @softmax_vjp | values, state | nondeterministic | seen llm.c#847 | seen neon#171
+// Two threads add to one sum without a lock; where they meet only while others run, the check of
+// threads sees it first.
+// @softmax_vjp | values, state | nondeterministic or not-thread-safe | seen llm.c#847 | seen neon#171
 void vjp_racing_sum(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
         volatile float s = 0;

@@ -89,6 +89,9 @@ def fresh(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     ]
     alone = [task for task in alone if trial.allows(task)][:6]
     after = _again(trial, [*others[::-1], *alone])[len(others) :]
+    if not any(batch.failed().any() for batch in after):  # the process may be another by now
+        with trial.anew():
+            after = _again(trial, [*others, *alone])[len(others) :]
     alone = [task for task, batch in zip(alone, after, strict=True) if batch.failed().any()]
     for task in alone:
         with trial.anew():

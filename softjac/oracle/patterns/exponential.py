@@ -63,6 +63,8 @@ def _measured(trial: Trial, n: int) -> Iterator[Explained]:
         return
     if np.median(np.abs(error[gaps < 0.1])) > 0.5:
         return  # not even near 0 is it an exponential
+    if not np.isfinite(few[wrong]).any() and _overflows(trial, gaps, wrong, n):
+        return  # exp(+r): a wrong shift
     worst = float(np.abs(error).max())
     if np.ptp(error[gaps < 1.0]) < 0.1 * worst and wrong.all():
         return  # a factor on some elements, whatever their distance
@@ -89,7 +91,7 @@ def _gaps(trial: Trial) -> Array:
     """Distances to measure at: first those of few bits, then those of many, then far ones."""
     name = trial.precision.name
     deepest, unit = DEEPEST[name], UNITS[name]
-    edge = np.linspace(deepest, -np.log(trial.precision.tiny) - 0.5, 64)
+    edge = np.linspace(deepest, max(deepest + 8.0, -np.log(trial.precision.tiny) + 4.0), 64)
     farthest = min(2.0**34, trial.precision.largest / 8.0)
     far = 2.0 ** np.arange(np.log2(deepest), np.log2(farthest), 0.125)
     far = np.concatenate([np.rint(edge * 4.0) / 4.0, np.rint(far)])
@@ -156,6 +158,14 @@ def _allowed(trial: Trial, gaps: Array, n: int, tops: int) -> Array:
             total = tops * np.exp(gaps) / (n - tops) + 1.0
             allowed = allowed + (16.0 + n) * (u + u_out) * total
     return np.asarray(allowed)
+
+
+def _overflows(trial: Trial, gaps: Array, wrong: Array, n: int) -> bool:
+    """Whether all is right up to where exp(r), or a sum of so many, overflows, and wrong beyond."""
+    limit = 709.78 if trial.precision.name == "float64" else 88.72
+    least = limit - (np.log(n) if trial.op.name == "log_softmax" else 0.0)
+    low, high = gaps[wrong].min(), gaps[~wrong].max(initial=0.0)
+    return bool(high < low and low > least and high <= limit)
 
 
 def _is_clamped(values: Array, wrong: Array, gaps: Array) -> bool:

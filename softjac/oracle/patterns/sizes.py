@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from softjac.oracle.evidence import Evidence
+from softjac.oracle.patterns.weights import counts_of
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
@@ -39,12 +40,19 @@ def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     edges = [n for n, other in ((low, below), (high, above)) if other]
     if any(_worst(trial, n) > 1.0 for n in beside) or any(_worst(trial, n) < JUMP for n in edges):
         return
-    if not above and any(abs(below + 1 - edge) <= 2 for edge in (2**15, 2**16)):
+    near_edge = any(abs(below + 1 - edge) <= 2 for edge in (2**15, 2**16))
+    if not above and near_edge and not _last_is_counted(trial, low):
         yield "index-overflow", 1.0, f"wrong from n = {low} on, right up to n = {below}"
     else:
         until = f"to {high} only" if high < most else "on"
         words = f"wrong at lengths from {low} {until}; right up to {below}"
         yield "size-specialised", 1.0, words
+
+
+def _last_is_counted(trial: Trial, n: int) -> bool:
+    """Whether the last element enters the row's number once: no index fell short of it."""
+    found = counts_of(trial, n)
+    return found is not None and abs(float(found[1][-1]) - 1.0) < 0.02
 
 
 def _worst(trial: Trial, n: int) -> float:

@@ -16,7 +16,7 @@ from softjac.oracle.inquiry import ask, lengths, some_places
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
-__all__ = ["places", "rows"]
+__all__ = ["counts_of", "places", "rows"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
@@ -34,7 +34,7 @@ def places(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     counts = {}
     longer = lengths(trial, (), least=131, most=2100)[:4]
     for n in (*LENGTHS, *longer):
-        found = _counts(trial, n)
+        found = counts_of(trial, n)
         if found is not None:
             counts[n] = found
     if any(not (np.abs(count - np.rint(count)) < 0.02).all() for _, count in counts.values()):
@@ -51,7 +51,7 @@ def places(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         yield "pointer-not-advanced", 1.0, words
 
 
-def _counts(trial: Trial, n: int) -> tuple[Array, Array] | None:
+def counts_of(trial: Trial, n: int) -> tuple[Array, Array] | None:
     """The places asked about in a row of n, and how often its number counts each."""
     op = trial.op
     if op.output == "jac" or not trial.allows(Task("random", n, 1)) or not trial.affordable(n):
@@ -59,7 +59,8 @@ def _counts(trial: Trial, n: int) -> tuple[Array, Array] | None:
     asked = some_places(n)
     here = np.arange(n) == asked[:, None]
     if op.vector is None:
-        batch = ask(trial, np.where(here, 0.0, -14.0))
+        nothing = -14.0 if trial.precision.name == "float16" else -40.0
+        batch = ask(trial, np.where(here, 0.0, nothing))
     else:
         batch = ask(trial, np.zeros(here.shape), here * 1.0)
     if batch is None:
@@ -137,7 +138,7 @@ def _taken_from(trial: Trial, n: int) -> Iterator[Explained]:
     own = taken == np.arange(ROWS)
     if not right[:-1].all() or own.all():
         return  # behind the last row there may be anything
-    name = "row-stride"
+    name = "unknown"
     if (taken == taken[0]).all():
         name = {0: "first-row-only", ROWS - 1: "last-row-only"}.get(int(taken[0]), name)
     shown = ", ".join(str(row) for row in taken)
