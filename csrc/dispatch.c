@@ -177,7 +177,7 @@ softjac_status softjac_execute(softjac_op op, softjac_type type, const softjac_c
         return SOFTJAC_OVERLAP;
     softjac_call tuned = *call;
     tuned.interleave = interleaves(call->n * item);
-    tuned.stream = !square && call->scale == 1 && streams(bytes);
+    tuned.stream = call->scale == 1 && streams(elements * item);
     work w = {kernels, &tuned, op, type};
     size_t units = square ? call->rows * call->n : call->rows;
     if (elements * item < THREADS_FROM || executor->threads < 2) return run_piece(&w, 0, units);

@@ -1,16 +1,12 @@
 /* The Jacobians in full: jac[i][j] = d out_i / d x_j. Line i of softmax's is -y_i y with y_i (1 -
    y_i) on the diagonal; every line of log_softmax's is -y, with 1 - y_j on the diagonal. */
 
-/* out = result * first. */
-static ALWAYS_INLINE void V(outer_step)(const V(row) * row, size_t at, size_t count,
-                                        V(lanes) * unused) {
-    (void)unused;
-    EACH_VECTOR {
-        V(vec) y = V(load_part)(row->first + at, k, count, 0);
-        V(vec) product = V(mul)(V(set)(row->result), y);
-        V(store_part)(row->out + at, V(mul)(product, V(set)(row->scale)), k, count);
-    }
+/* result * first. */
+static ALWAYS_INLINE V(vec) V(outer)(const V(row) * row, size_t at, size_t k, size_t count) {
+    V(vec) y = V(load_part)(row->first + at, k, count, 0);
+    return V(mul)(V(mul)(V(set)(row->result), y), V(set)(row->scale));
 }
+WRITING(outer)
 
 /* out = -exp(first). */
 static ALWAYS_INLINE void V(minus_exp_step)(const V(row) * row, size_t at, size_t count,
@@ -29,11 +25,12 @@ static void V(jacobian)(const softjac_call *call, size_t begin, size_t end) {
         const REAL *y = ROW_POINTER(const REAL, call->first, call->ld_first, line / n);
         V(row) row = {.first = y, .scale = (REAL)call->scale, .result = -y[i]};
         row.out = ROW_POINTER(REAL, call->out, call->ld_out, line);
-        V(each)(&row, 0, n, V(outer_step));
+        V(write_outer)(&row, n, call->stream);
         /* Where y_i is large, the others' sum has what 1 - y_i lost. */
         REAL rest = y[i] >= (REAL)0.5 ? (REAL)V(sum_without)(y, n, i) : 1 - y[i];
         row.out[i] = y[i] * rest * row.scale;
     }
+    if (call->stream) stream_fence();
 }
 
 static void V(log_jacobian)(const softjac_call *call, size_t begin, size_t end) {

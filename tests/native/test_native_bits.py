@@ -71,6 +71,18 @@ def test_results_beyond_the_caches_have_the_bits_of_rows_alone(
             assert bits(run(lib, op, *inputs, out=inputs[-1])) == bits(want), op
 
 
+@pytest.mark.parametrize("isa", ISAS[1:])
+@pytest.mark.parametrize("op", JACOBIANS)
+def test_jacobians_beyond_the_caches_have_the_portable_bits(op: str, isa: str) -> None:
+    """A matrix that is written past the caches is the one of plain C, at an odd length too."""
+    if library(isa) is None:
+        pytest.skip(f"no {isa} here")
+    for suffix, n in (("f32", 2053), ("f64", 1500)):
+        inputs = operands(op, 1, n, suffix)
+        want = run(library("portable"), op, *inputs)
+        assert bits(run(library(isa), op, *inputs)) == bits(want)
+
+
 @pytest.mark.parametrize("op", FORWARD + PRODUCTS)
 @pytest.mark.parametrize("suffix", DTYPES)
 def test_batch_alignment_stride_and_aliasing_do_not_matter(op: str, suffix: str) -> None:
