@@ -37,10 +37,12 @@ def check(op: str, dtype: str, isa: str, folder: Path) -> None:
         assert report["accuracy"]["componentwise_tails"] is True
 
 
-@pytest.mark.parametrize("isa", ISAS)
-def test_oracle_verifies_vjp(isa: str, tmp_path: Path) -> None:
-    """The kernel that most people came for."""
-    check("softmax_vjp", "float32", isa, tmp_path)
+@pytest.mark.parametrize(
+    ("op", "isa"), [*(("softmax_vjp", isa) for isa in ISAS), ("log_softmax_vjp", ISAS[-1])]
+)
+def test_oracle_verifies_vjp(op: str, isa: str, tmp_path: Path) -> None:
+    """The kernels that most people came for."""
+    check(op, "float32", isa, tmp_path)
 
 
 @pytest.mark.exhaustive
