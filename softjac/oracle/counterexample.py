@@ -11,7 +11,7 @@ import numpy as np
 from softjac._errors import ArgumentError
 from softjac.oracle.call import Layout
 from softjac.oracle.findings import Counterexample
-from softjac.oracle.plan import Task
+from softjac.oracle.plan import EFFORTS, Effort, Task
 from softjac.oracle.trial import Batch, Failure, Trial
 
 __all__ = ["counterexamples", "parse", "rerun"]
@@ -19,7 +19,7 @@ __all__ = ["counterexamples", "parse", "rerun"]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 # Checks whose failure one call shows again; the others are run again whole.
-ONE_CALL = ("values", "memory", "empty", "environment")
+ONE_CALL = ("values", "memory", "empty")
 
 
 def counterexamples(trial: Trial) -> list[Counterexample]:
@@ -98,14 +98,14 @@ def _described(trial: Trial, failure: Failure) -> Counterexample:
         got=got,
         expected=expected,
         index=index,
-        replay=encode(failure.check, batch.task),
+        replay=encode(failure.check, batch.task, trial.effort.name, trial.seed),
         detail=failure.told(),
         scale=batch.task.scale,
     )
 
 
-def encode(check: str, task: Task) -> str:
-    """The replay string of a task under a check."""
+def encode(check: str, task: Task, effort: str, seed: int) -> str:
+    """The replay string of a task under a check, in a run of this effort and seed."""
     layout = task.layout
     alias = "=".join(layout.alias) if layout.alias else ""
     pick = "" if task.pick is None else task.pick
@@ -118,30 +118,33 @@ def encode(check: str, task: Task) -> str:
         layout.view,
         alias,
         layout.blocks,
+        effort,
+        seed,
     ]
     return ":".join(str(part) for part in parts)
 
 
-def parse(text: str) -> tuple[str, Task]:
-    """The check and the task of a replay string.
+def parse(text: str) -> tuple[str, Task, Effort, int]:
+    """The check and the task of a replay string, and the effort and seed of its run.
 
     Raises:
         ArgumentError: not a replay string of this version.
     """
     parts = text.strip().split(":")
     try:
-        check, family, n, rows, seed, pick, scale, side, *places, view, alias, blocks = parts
+        check, family, n, rows, seed, pick, scale, side, *places, view, alias, blocks = parts[:-2]
+        effort, run_seed = EFFORTS[parts[-2]], int(parts[-1])
         pair = tuple(alias.split("=")) if alias else None
         offset, gap, spread = map(int, places)
         layout = Layout(side, offset, gap, spread, view, pair, int(blocks))  # type: ignore[arg-type]
         chosen = int(pick) if pick else None
         task = Task(family, int(n), int(rows), int(seed), chosen, float.fromhex(scale), layout)
         task.specs()
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, IndexError) as error:
         raise ArgumentError(
             f"not a replay string of this version: {text[:60]!r}; copy it from the report whole"
         ) from error
-    return check, task
+    return check, task, effort, run_seed
 
 
 def rerun(trial: Trial, task: Task) -> None:

@@ -135,13 +135,13 @@ def replay(replay: str, candidate: Any, *, timeout: float = 10.0, **options: Any
     Raises:
         ArgumentError: not a replay string of this version.
     """
-    check, task = parse(replay)
+    check, task, effort, seed = parse(replay)
     started = time.perf_counter()
     for known in ("effort", "seed", "progress"):
         options.pop(known, None)
     loaded = candidate if isinstance(candidate, Candidate) else load(candidate, **options)
     with open_sandbox(loaded, timeout=timeout) as sandbox:
-        trial = Trial(loaded, sandbox, EFFORTS["quick"], task.seed, timeout, lambda *told: None)
+        trial = Trial(loaded, sandbox, effort, seed, timeout, lambda *told: None)
         if check in ONE_CALL:
             rerun(trial, task)
             trial.failures += trial.harvest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -59,6 +60,24 @@ def raises_on_long_rows(y: Array, dy: Array) -> Array:
     if y.shape[1] >= 100:
         raise ValueError("too long")
     return right(y, dy)
+
+
+def doubles_beyond_the_rest(x: Array) -> Array:
+    """A softmax whose rows of 65,543 and of 300,007 sum to 2: no other check tries such lengths."""
+    weights = np.exp(x - x.max(axis=1, keepdims=True))
+    y = weights / weights.sum(axis=1, keepdims=True)
+    return 2 * y if x.shape[1] in (65_543, 300_007) else y
+
+
+def log_softmax_by_libm(x: Array) -> Array:
+    """Right, with the C library's exp and log."""
+
+    def of_row(row: list[float]) -> list[float]:
+        shifted = [z - max(row) for z in row]
+        logarithm = math.log(sum(map(math.exp, shifted)))
+        return [z - logarithm for z in shifted]
+
+    return np.array([of_row(row) for row in x.tolist()], x.dtype)
 
 
 class Remembers:
@@ -144,10 +163,34 @@ def test_a_counterexample_is_small_and_replays_bit_for_bit() -> None:
     assert replay(found.replay, right, op="softmax_vjp").verdict == "verified"
 
 
+def test_what_only_a_whole_check_shows_replays() -> None:
+    """A relation that fails is asked of the same inputs again; a right candidate passes it."""
+    report = verify(doubles_beyond_the_rest, op="softmax", effort="quick")
+    found = next(c for c in report.counterexamples if c.check == "invariants")
+    again = replay(found.replay, doubles_beyond_the_rest, op="softmax")
+    assert again.verdict == "refuted"
+    same = next(c for c in again.counterexamples if c.check == "invariants")
+    assert found.inputs["x"].tobytes() == same.inputs["x"].tobytes()
+
+
+def test_what_state_changes_replays() -> None:
+    """A callable that remembers is caught by its replay too, in a run of the whole check."""
+    report = verify(Remembers().__call__, op="softmax_vjp", effort="quick")
+    found = next(c for c in report.counterexamples if c.check == "state")
+    assert replay(found.replay, Remembers().__call__, op="softmax_vjp").verdict == "refuted"
+
+
+def test_the_judge_allows_for_its_own_exponentials() -> None:
+    """exp(log y) and its sum are rounded in float64, as the candidate's own numbers are."""
+    text = "invariants:kinds:2:32:77::0x1.0000000000000p+0:end:64:0:0:contiguous::1:quick:0"
+    report = replay(text, log_softmax_by_libm, op="log_softmax", dtype="float64")
+    assert report.verdict == "verified"
+
+
 def test_a_replay_string_is_read_back_as_written() -> None:
     """Every field of a task survives, and anything else is an error that says so."""
     task = Task("kinds", 9, 32, 5, 3, 0.125)
-    assert parse(encode("memory", task)) == ("memory", task)
+    assert parse(encode("memory", task, "quick", 5)) == ("memory", task, EFFORTS["quick"], 5)
     with pytest.raises(ArgumentError, match="not a replay string"):
         parse("values:simple:2")
 
