@@ -177,6 +177,8 @@ def _linear_program(
     from scipy.optimize import linprog  # type: ignore[import-untyped] # it has no stubs
 
     matrix = np.stack(slopes, axis=1) * windows  # unknowns in units of their windows
+    if not (np.isfinite(weighted).all() and np.isfinite(matrix).all()):
+        return None  # an error beyond every number: the row stays refuted
     active = np.argsort(-np.abs(weighted))[:200]
     solution = np.zeros(len(slopes))
     for _ in range(20):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from softjac.oracle import reference
+from softjac.oracle.bounds import Bound
 from softjac.oracle.fit import judge
 from softjac.oracle.inputs import LOGITS, VECTORS, Row, make
 from softjac.oracle.ops import OPS
@@ -281,3 +282,14 @@ def test_a_masked_entry_has_probability_zero_exactly() -> None:
         residual = reference.residual(np.array([got], np.float64), exact)
         with np.errstate(all="ignore"):  # as a trial does: an infinite ratio is one
             assert bool(judge(residual, bound).ratio[0] <= 1.0) is fine
+
+
+def test_an_error_beyond_every_multiple_of_its_tolerance_is_refuted() -> None:
+    """Error over tolerance may overflow where next to nothing is allowed: no number explains it."""
+    windows = (np.array([1e-7]), np.array([1e-7]))
+    directions = (np.array([[0.0, 1.0]]), np.array([[0.0, 2.0]]))
+    bound = Bound(np.array([[5e-324, 1e-7]]), directions, windows, windows)
+    with np.errstate(over="ignore", invalid="ignore"):
+        judged = judge(np.array([[1.0, 0.0]]), bound)
+    assert not judged.ratio[0] <= 1.0
+    assert judged.index[0] == 0
