@@ -91,9 +91,10 @@ static bool interleaves(size_t row_bytes) { return row_bytes > 400000 || on_inte
 
 /* A result that does not stay near is written past the caches. On Intel that is what leaves the
    second level (Sapphire Rapids, 1024 x 1024: a copy takes 0.29 ns a number through the caches and
-   0.22 past them); the third level of Zen 4 keeps 16 MB as near. */
-static bool streams(size_t result_bytes) {
-    return result_bytes >= (size_t)(on_intel() ? 2 : 16) << 20;
+   0.22 past them) unless nothing is read besides, as for a Jacobian (three times as slow at 4 MB);
+   the third level of Zen 4 keeps 16 MB as near. */
+static bool streams(size_t result_bytes, bool square) {
+    return result_bytes >= (size_t)(on_intel() && !square ? 2 : 16) << 20;
 }
 
 /* Units [begin, end) of a call, on whichever thread. */
@@ -177,7 +178,7 @@ softjac_status softjac_execute(softjac_op op, softjac_type type, const softjac_c
         return SOFTJAC_OVERLAP;
     softjac_call tuned = *call;
     tuned.interleave = interleaves(call->n * item);
-    tuned.stream = call->scale == 1 && streams(elements * item);
+    tuned.stream = call->scale == 1 && streams(elements * item, square);
     work w = {kernels, &tuned, op, type};
     size_t units = square ? call->rows * call->n : call->rows;
     if (elements * item < THREADS_FROM || executor->threads < 2) return run_piece(&w, 0, units);
