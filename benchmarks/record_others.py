@@ -30,6 +30,7 @@ class Other:
     op: str
     array: str = "numpy"
     autodiff: bool = False
+    note: str = ""
 
     @property
     def target(self) -> str:
@@ -138,6 +139,36 @@ def autograd_log_softmax_vjp(x: Array, dy: Array) -> Array:
     return autograd.make_vjp(log_softmax)(x)[0](dy).astype(x.dtype)
 
 
+def autograd_softmax_vjp_held(x: Array, dy: Array) -> Array:
+    """The same with the maximum held constant."""
+    import autograd
+    import autograd.numpy as anp
+    from autograd.tracer import getval
+
+    def softmax(x: Any) -> Any:
+        e = anp.exp(x - getval(x).max(axis=-1, keepdims=True))
+        return e / e.sum(axis=-1, keepdims=True)
+
+    return autograd.make_vjp(softmax)(x)[0](dy).astype(x.dtype)
+
+
+def autograd_log_softmax_vjp_held(x: Array, dy: Array) -> Array:
+    """The same with the maximum held constant."""
+    import autograd
+    import autograd.numpy as anp
+    from autograd.tracer import getval
+
+    def log_softmax(x: Any) -> Any:
+        t = x - getval(x).max(axis=-1, keepdims=True)
+        return t - anp.log(anp.exp(t).sum(axis=-1, keepdims=True))
+
+    return autograd.make_vjp(log_softmax)(x)[0](dy).astype(x.dtype)
+
+
+THROUGH_MAXIMUM = (
+    "it differentiates through the maximum too, so the sum of the row's gradient, which is 0 but "
+    "for rounding, is taken off at the largest logit: more than what other code needs"
+)
 OTHERS = [
     Other("jax_softmax", "jax", "jax.nn.softmax", "softmax", "jax"),
     Other("jax_log_softmax", "jax", "jax.nn.log_softmax", "log_softmax", "jax"),
@@ -182,9 +213,31 @@ OTHERS = [
     Other("scikit_learn_softmax", "sklearn", "sklearn.utils.extmath.softmax", "softmax"),
     Other("onnxruntime_softmax", "onnxruntime", "ONNX Runtime Softmax", "softmax"),
     Other("onnxruntime_log_softmax", "onnxruntime", "ONNX Runtime LogSoftmax", "log_softmax"),
-    Other("autograd_softmax_vjp", "autograd", "autograd: VJP of softmax", "softmax_vjp"),
     Other(
-        "autograd_log_softmax_vjp", "autograd", "autograd: VJP of log_softmax", "log_softmax_vjp"
+        "autograd_softmax_vjp",
+        "autograd",
+        "autograd: VJP of softmax",
+        "softmax_vjp",
+        note=THROUGH_MAXIMUM,
+    ),
+    Other(
+        "autograd_log_softmax_vjp",
+        "autograd",
+        "autograd: VJP of log_softmax",
+        "log_softmax_vjp",
+        note=THROUGH_MAXIMUM,
+    ),
+    Other(
+        "autograd_softmax_vjp_held",
+        "autograd",
+        "autograd: VJP of softmax, maximum held",
+        "softmax_vjp",
+    ),
+    Other(
+        "autograd_log_softmax_vjp_held",
+        "autograd",
+        "autograd: VJP of log_softmax, maximum held",
+        "log_softmax_vjp",
     ),
 ]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from record_others import SPECIAL, special
+from record_others import OTHERS, SPECIAL, special
 from record_peers import PEERS, SHAPES
 
 from tests.mutants.judge_all import Judgement
@@ -73,6 +73,7 @@ def _opening(
     shares = {peer: _counts(mutants, said, peer) for peer in PEERS}
     asked = {peer: counts for peer, counts in shares.items() if counts[0]}
     best = max(asked, key=lambda peer: asked[peer][1] / asked[peer][0])
+    honest, wrong = _counts(right, said, best)
     judged = [other for other in others if "error" not in other]
     alarms = sum(other["verdict"] == "refuted" for other in judged)
     return (
@@ -80,8 +81,9 @@ def _opening(
         f"that were shipped or published) softjac accepts **{missed}**; of {len(right)} right ones "
         f"(`tests/honest/`) it refuses **{refused}**. The best of the checks that people use "
         f"today, {best}, accepts {asked[best][0] - asked[best][1]} of the {asked[best][0]} wrong "
-        f"ones it can be asked about. On {len(judged)} functions of other libraries, which nobody "
-        f"here wrote, softjac gave {alarms} false alarms."
+        f"ones it can be asked about, and refuses {wrong} of {honest} right ones. Of {len(judged)} "
+        "candidates that are functions of other libraries, in float32 and float64, softjac "
+        f"refuses **{alarms}**."
     )
 
 
@@ -207,6 +209,9 @@ def _others_table(others: Sequence[dict[str, Any]]) -> str:
             f"| {other['shown']} | {other['op']} | {other['dtype']} | {verdict} "
             f"| {other['calls']} | {other['ratio']:.2f} | {tails} |"
         )
+    refused = {other["shown"] for other in others if other["verdict"] == "refuted"}
+    notes = {other.shown: other.note for other in OTHERS if other.shown in refused and other.note}
+    lines += ["", *(f"- {shown} is refused: {note}." for shown, note in notes.items())]
     return "\n".join(lines)
 
 
