@@ -103,12 +103,11 @@ def _one_number(weighted: Array, slopes: list[Array], bound: Bound) -> tuple[Arr
 
 def _interval(weighted: Array, slope: Array) -> tuple[Array, Array]:
     """The δ that leave every element of a row in bound: none where low > high."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        centre = weighted / slope
-        half = np.abs(1.0 / slope)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ends = (weighted - 1.0) / slope, (weighted + 1.0) / slope  # infinite for tiny slopes
     flat = slope == 0.0
-    low = np.where(flat, -np.inf, centre - half).max(axis=1)
-    high = np.where(flat, np.inf, centre + half).min(axis=1)
+    low = np.where(flat, -np.inf, np.minimum(*ends)).max(axis=1)
+    high = np.where(flat, np.inf, np.maximum(*ends)).min(axis=1)
     hopeless = (flat & (np.abs(weighted) > 1.0)).any(axis=1)
     return np.where(hopeless, np.inf, low), np.where(hopeless, -np.inf, high)
 

@@ -317,6 +317,9 @@ class Trial:
             bound = self.op.bound(sample, exact[0])
             got = np.concatenate([batch.got for batch in batches])
             residual = reference.residual(got, exact)
+            overflowed = self.overflowed(got, exact[0], bound.own())
+            residual = np.where(overflowed, 0.0, residual)
+            bound.tolerance = np.where(overflowed, np.inf, bound.tolerance)
             judged = judge(residual, bound)
             doubtful = judged.ratio > 1.0
             if self.own_sums and doubtful.any():
@@ -328,6 +331,11 @@ class Trial:
             part = slice(start, start + batch.rows)
             batch.exact, batch.judged = exact[0][part], judged.take(part)
             start += batch.rows
+
+    def overflowed(self, got: Array, exact: Array, own: Array) -> Array:
+        """Where an infinity is the rounded result: the dtype's numbers end before it does."""
+        beyond = np.isfinite(exact) & (np.abs(exact) + own >= self.precision.largest)
+        return np.asarray(np.isinf(got) & (np.sign(got) == np.sign(exact)) & beyond)
 
     def collect(self, check: str, batch: Batch) -> None:
         """Keeps the failures of a judged batch, and what it shows of lengths and time."""

@@ -293,3 +293,12 @@ def test_an_error_beyond_every_multiple_of_its_tolerance_is_refuted() -> None:
         judged = judge(np.array([[1.0, 0.0]]), bound)
     assert not judged.ratio[0] <= 1.0
     assert judged.index[0] == 0
+
+
+def test_an_element_that_hardly_moves_with_the_number_decides_nothing() -> None:
+    """A subnormal slope, of a class with next to no probability, leaves the row's number free."""
+    directions = (np.array([[1e-313, 1.0]]),)
+    bound = Bound(np.array([[1.0, 1e-7]]), directions, (np.array([1.0]),), (np.array([0.1]),))
+    judged = judge(np.array([[-0.5, 0.5]]), bound)
+    assert judged.ratio[0] <= 1.0
+    assert judged.suspect[0]

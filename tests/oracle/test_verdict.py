@@ -187,6 +187,20 @@ def test_the_judge_allows_for_its_own_exponentials() -> None:
     assert report.verdict == "verified"
 
 
+def test_a_result_beyond_the_largest_number_may_be_infinite() -> None:
+    """log_softmax's VJP of large cotangents leaves float16: what rounds to an infinity is right."""
+
+    def vjp(y: Array, dy: Array, scale: float) -> Array:
+        v = dy.astype(np.float64)
+        dx = scale * (v - np.exp(y.astype(np.float64)) * v.sum(axis=1, keepdims=True))
+        with np.errstate(over="ignore"):
+            return dx.astype(y.dtype)
+
+    text = "values:kinds:7:35:3:19:0x1.8000000000000p+1:end:64:0:0:contiguous::1:quick:0"
+    report = replay(text, vjp, op="log_softmax_vjp", dtype="float16")
+    assert report.verdict == "verified"
+
+
 def test_a_replay_string_is_read_back_as_written() -> None:
     """Every field of a task survives, and anything else is an error that says so."""
     task = Task("kinds", 9, 32, 5, 3, 0.125)

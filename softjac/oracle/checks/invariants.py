@@ -91,7 +91,9 @@ def _own(trial: Trial, batch: Batch) -> tuple[Array, Array]:
         exact = trial.op.formula(sample).reshape(batch.rows, -1)
         bound = trial.op.bound(sample, exact)
         own = bound.own() + (bound.afresh if trial.own_sums else 0.0)
-        return batch.got, own + _rounding(exact)
+        overflowed = trial.overflowed(batch.got, exact, own)
+        got = np.where(overflowed, 0.0, batch.got)
+        return got, np.where(overflowed, np.inf, own + _rounding(exact))
 
 
 def _rounding(exact: Array) -> Array:
