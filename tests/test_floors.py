@@ -21,7 +21,7 @@ FLOORS = {
        "oracle/python_call oracle/python_sandbox oracle/sandbox oracle/worker",
     3: "layers lineax sharded native oracle/bounds oracle/fit oracle/op oracle/reference",
     4: "oracle/ops oracle/inputs oracle/mistakes oracle/plan",
-    5: "oracle/candidate",
+    5: "oracle/candidate oracle/failure",
     6: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "
        "oracle/probe",
     7: "oracle/diagnosis oracle/evidence oracle/formulas oracle/inquiry oracle/patterns "

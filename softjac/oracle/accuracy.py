@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle import reference
+from softjac.oracle.failure import Batch
 from softjac.oracle.findings import Accuracy, CheckResult
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Batch, Trial
+from softjac.oracle.trial import Trial
 
 __all__ = ["measure", "worst_ulp"]
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from softjac._errors import ArgumentError
 from softjac.oracle.call import Layout
+from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.findings import Counterexample
 from softjac.oracle.plan import EFFORTS, Effort, Task
-from softjac.oracle.trial import Batch, Failure, Trial
+from softjac.oracle.trial import Trial
 
 __all__ = ["counterexamples", "parse", "rerun"]
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from softjac.oracle.failure import Batch
 from softjac.oracle.fit import judge
 from softjac.oracle.plan import ROOMY, Task
 from softjac.oracle.sample import Sample
-from softjac.oracle.trial import Batch, Trial
+from softjac.oracle.trial import Trial
 
 __all__ = ["Evidence", "evidence", "near", "wrong_places"]
 

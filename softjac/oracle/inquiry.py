@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from softjac.oracle.failure import Batch
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Batch, Trial
+from softjac.oracle.trial import Trial
 
 __all__ = ["ask", "lengths", "some_places"]
 

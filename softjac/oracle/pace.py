@@ -1,11 +1,12 @@
-"""How long a candidate takes: measured at some lengths, predicted for longer ones."""
+"""How long a candidate takes, measured and predicted, and how long a check may take."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Pace"]
+__all__ = ["Clock", "Pace"]
 
 
 @dataclass(slots=True)
@@ -38,3 +39,20 @@ def _squared(measured: Mapping[int, float], n: int) -> float:
     """
     nearest = sorted(m for m in measured if m <= n)[-2:]
     return min((measured[m] * (n / max(m, 1)) ** 2 for m in nearest), default=0.0)
+
+
+class Clock:
+    """Counts down the processor seconds a check may take.
+
+    What is tried does not depend on who else uses the machine, unless eight times as long passes.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._used = time.process_time()
+        self._seconds = seconds
+        self._end = time.perf_counter() + 8.0 * seconds
+
+    def left(self, elsewhere: float = 0.0) -> float:
+        """Seconds left, where so many were spent in another process."""
+        own = self._seconds - (time.process_time() - self._used) - elsewhere
+        return min(own, self._end - time.perf_counter())

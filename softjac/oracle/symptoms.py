@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from softjac.oracle.failure import Failure, bits
 from softjac.oracle.guard import POISON
 from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
-from softjac.oracle.trial import Failure, Trial, bits
+from softjac.oracle.trial import Trial
 
 __all__ = ["explain_by_symptom"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,8 +12,9 @@ import numpy as np
 from softjac.oracle import reference
 from softjac.oracle.call import Call, Outcome
 from softjac.oracle.candidate import Candidate, open_sandbox
+from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.findings import CheckResult, Status
-from softjac.oracle.fit import Judged, judge
+from softjac.oracle.fit import judge
 from softjac.oracle.inputs import make, storage
 from softjac.oracle.op import Op
 from softjac.oracle.ops import OPS
@@ -23,7 +23,7 @@ from softjac.oracle.plan import Effort, Task
 from softjac.oracle.precision import PRECISIONS, Precision
 from softjac.oracle.sample import Sample
 
-__all__ = ["Batch", "Clock", "Failure", "Trial", "bits"]
+__all__ = ["Trial"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Poison = Literal["nan", "finite"]
@@ -43,64 +43,6 @@ NEAR = 1025
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
 FEW_LENGTHS = (0, 1, 2, 3, 8, 33, 130, 1000, 65_537)
 FEW_ROWS = 32
-
-
-@dataclass(slots=True)
-class Batch:
-    """One task's inputs, what came of its calls, and the verdict on each row.
-
-    got is `(rows, elements)` in float64, NaN in rows whose call did not return; ok says which did.
-    outcomes are those of calls where anything but an output came back, without the output.
-    """
-
-    task: Task
-    inputs: dict[str, Array]
-    outcomes: list[Outcome]
-    got: Array
-    ok: Array
-    seconds: float
-    exact: Array | None = None
-    judged: Judged | None = None
-
-    @property
-    def rows(self) -> int:
-        """Rows in this batch."""
-        return len(self.ok)
-
-    def failed(self) -> Array:
-        """Which rows are refuted by their values."""
-        if self.judged is None:
-            return np.zeros(self.rows, bool)
-        return self.ok & ~(self.judged.ratio <= 1.0)
-
-
-@dataclass(slots=True)
-class Failure:
-    """One thing that must not be: which check saw it, what kind it is, and where."""
-
-    check: str
-    kind: str
-    batch: Batch
-    row: int = 0
-    detail: str = ""
-    outcome: Outcome | None = None
-
-    def told(self) -> str:
-        """The failure in a few words."""
-        n = self.batch.task.n
-        if self.kind == "value" and self.batch.judged is not None:
-            index = int(self.batch.judged.index[self.row])
-            ratio = self.batch.judged.ratio[self.row]
-            return f"n = {n}, element {index}: {ratio:.3g} times the bound"
-        fault = self.outcome.fault if self.outcome else None
-        if fault is not None and fault.role is not None:
-            return (
-                f"n = {n}: {fault.signal}, {fault.access} at {fault.role} {fault.offset:+d} bytes"
-            )
-        if fault is not None:
-            return f"n = {n}: {fault.signal}"
-        words = f"{self.kind}: {self.detail}" if self.detail else self.kind
-        return f"n = {n}: {words}"
 
 
 @dataclass(slots=True)
@@ -416,25 +358,3 @@ class Trial:
                 portion, size, seconds = [], 0, 0.0
         if portion:
             yield portion
-
-
-def bits(values: Array) -> Array:
-    """The bits of float64 numbers, so that NaN equals itself and -0 differs from 0."""
-    return values.view(np.uint64)
-
-
-class Clock:
-    """Counts down the processor seconds a check may take.
-
-    What is tried does not depend on who else uses the machine, unless eight times as long passes.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._used = time.process_time()
-        self._seconds = seconds
-        self._end = time.perf_counter() + 8.0 * seconds
-
-    def left(self, elsewhere: float = 0.0) -> float:
-        """Seconds left, where so many were spent in another process."""
-        own = self._seconds - (time.process_time() - self._used) - elsewhere
-        return min(own, self._end - time.perf_counter())

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from softjac.oracle.failure import Failure
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import ROOMY, Task
-from softjac.oracle.trial import Failure, Trial
+from softjac.oracle.trial import Trial
 
 
 def check(trial: Trial) -> CheckResult:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from softjac.oracle.call import Layout
+from softjac.oracle.failure import Failure
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Failure, Trial
+from softjac.oracle.trial import Trial
 
 
 def check(trial: Trial) -> CheckResult:

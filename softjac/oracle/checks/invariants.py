@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Batch, Failure, Trial
+from softjac.oracle.trial import Trial
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LENGTHS = (1, 2, 7, 64, 129, 1000, 65_543, 300_007, 1_048_583)

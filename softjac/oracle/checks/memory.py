@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from softjac.oracle.call import Layout, Side, View
+from softjac.oracle.failure import Failure
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Failure, Trial
+from softjac.oracle.trial import Trial
 
 VIEWS: tuple[View, ...] = ("contiguous", "strided", "transposed", "reversed", "broadcast")
 SIDES: tuple[Side, ...] = ("end", "start")

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from softjac.oracle.failure import Batch, Failure, bits
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.guard import POISON
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Batch, Failure, Trial, bits
+from softjac.oracle.trial import Trial
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LENGTHS = (1, 2, 3, 7, 8, 9, 16, 17, 33, 67, 129, 1000, 4099)

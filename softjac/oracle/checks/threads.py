@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from softjac.oracle.failure import Failure, bits
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Failure, Trial, bits
+from softjac.oracle.trial import Trial
 
 THREADS = 4
 

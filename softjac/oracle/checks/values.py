@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from softjac.oracle.failure import Batch
 from softjac.oracle.findings import CheckResult
+from softjac.oracle.pace import Clock
 from softjac.oracle.plan import Task, lengths, tasks
 from softjac.oracle.probe import probe
-from softjac.oracle.trial import Batch, Clock, Trial
+from softjac.oracle.trial import Trial
 
 # From here on a length that the preconditions exclude is replaced by one near it.
 DENSE = 130

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from softjac.oracle.evidence import Evidence
+from softjac.oracle.failure import Batch
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Batch, Trial
+from softjac.oracle.trial import Trial
 
 __all__ = ["fresh", "gaps", "layout", "masked", "rows"]
 

@@ -1,0 +1,79 @@
+"""What came of one task's calls, and one thing among it that must not be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle.call import Outcome
+from softjac.oracle.fit import Judged
+from softjac.oracle.plan import Task
+
+__all__ = ["Batch", "Failure", "bits"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(slots=True)
+class Batch:
+    """One task's inputs, what came of its calls, and the verdict on each row.
+
+    got is `(rows, elements)` in float64, NaN in rows whose call did not return; ok says which did.
+    outcomes are those of calls where anything but an output came back, without the output.
+    """
+
+    task: Task
+    inputs: dict[str, Array]
+    outcomes: list[Outcome]
+    got: Array
+    ok: Array
+    seconds: float
+    exact: Array | None = None
+    judged: Judged | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows in this batch."""
+        return len(self.ok)
+
+    def failed(self) -> Array:
+        """Which rows are refuted by their values."""
+        if self.judged is None:
+            return np.zeros(self.rows, bool)
+        return self.ok & ~(self.judged.ratio <= 1.0)
+
+
+@dataclass(slots=True)
+class Failure:
+    """One thing that must not be: which check saw it, what kind it is, and where."""
+
+    check: str
+    kind: str
+    batch: Batch
+    row: int = 0
+    detail: str = ""
+    outcome: Outcome | None = None
+
+    def told(self) -> str:
+        """The failure in a few words."""
+        n = self.batch.task.n
+        if self.kind == "value" and self.batch.judged is not None:
+            index = int(self.batch.judged.index[self.row])
+            ratio = self.batch.judged.ratio[self.row]
+            return f"n = {n}, element {index}: {ratio:.3g} times the bound"
+        fault = self.outcome.fault if self.outcome else None
+        if fault is not None and fault.role is not None:
+            return (
+                f"n = {n}: {fault.signal}, {fault.access} at {fault.role} {fault.offset:+d} bytes"
+            )
+        if fault is not None:
+            return f"n = {n}: {fault.signal}"
+        words = f"{self.kind}: {self.detail}" if self.detail else self.kind
+        return f"n = {n}: {words}"
+
+
+def bits(values: Array) -> Array:
+    """The bits of float64 numbers, so that NaN equals itself and -0 differs from 0."""
+    return values.view(np.uint64)
