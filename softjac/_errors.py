@@ -1,6 +1,9 @@
-"""The exceptions softjac raises: one base, so that a caller can catch them all."""
+"""The exceptions softjac raises, one base for all of them, and how their messages suggest."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 __all__ = [
     "ArgumentError",
@@ -9,6 +12,7 @@ __all__ = [
     "RefutedError",
     "SandboxError",
     "SoftjacError",
+    "did_you_mean",
 ]
 
 
@@ -34,3 +38,9 @@ class SandboxError(SoftjacError):
 
 class RefutedError(SoftjacError, AssertionError):
     """A candidate was not verified; the message is the oracle's report."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint at the nearest known word, if one is near."""
+    near = difflib.get_close_matches(word.lower(), list(known), 1, 0.6)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem as Completion
 
 import softjac
-from softjac._errors import ArgumentError, SoftjacError
+from softjac._errors import ArgumentError, SoftjacError, did_you_mean
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,8 +51,7 @@ class OpName(click.Choice[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name, if there is such an op."""
         if value not in self.choices:
-            near = get_close_matches(str(value), self.choices, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(str(value), self.choices)
             self.fail(f"{value!r} is not one of {', '.join(self.choices)}{hint}", param, ctx)
         return str(value)
 
@@ -343,9 +341,8 @@ def diagnoses(identifier: str | None) -> None:
                 click.echo(line)
         return
     if identifier not in CATALOGUE:
-        near = get_close_matches(identifier, CATALOGUE, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`softjac diagnoses` lists them"
-        raise ArgumentError(f"no diagnosis is called {identifier}; {hint}")
+        hint = did_you_mean(identifier, CATALOGUE) or "; `softjac diagnoses` lists them"
+        raise ArgumentError(f"no diagnosis is called {identifier}{hint}")
     for line in diagnosis_page(identifier, CATALOGUE[identifier], width):
         click.echo(line)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from softjac._errors import CandidateError
+from softjac._errors import CandidateError, did_you_mean
 from softjac.oracle import assume as assumptions
 from softjac.oracle import prototype as prototypes
 from softjac.oracle import python_sandbox, signature, targets
@@ -17,7 +17,7 @@ from softjac.oracle.native_sandbox import SymbolMissingError
 from softjac.oracle.op import Op
 from softjac.oracle.ops import OPS
 from softjac.oracle.python_call import PythonPlan
-from softjac.oracle.roles import ARRAY_ROLES, did_you_mean, input_roles
+from softjac.oracle.roles import ARRAY_ROLES, input_roles
 from softjac.oracle.sandbox import open_sandbox
 
 __all__ = ["CFunction", "Candidate", "load", "open_sandbox"]

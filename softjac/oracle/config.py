@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
 import tomllib
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from softjac._errors import ArgumentError
+from softjac._errors import ArgumentError, did_you_mean
 
 __all__ = ["EFFORTS", "KEYS", "Entry", "entry_from", "find", "read"]
 
@@ -76,18 +75,13 @@ class Entry:
         return shlex.join(words)
 
 
-def suggestion(key: str, known: list[str]) -> str:
-    """The known key that an unknown one resembles, as the end of a message."""
-    near = difflib.get_close_matches(key.replace("_", "-"), known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
-
-
 def checked(where: str, table: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
     """The table's values, each of the type its key demands, else an error that says so."""
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in known:
-            raise ArgumentError(f"{where}: unknown key '{key}'; {suggestion(key, known)}")
+            hint = did_you_mean(key.replace("_", "-"), known) or f"; known: {', '.join(known)}"
+            raise ArgumentError(f"{where}: unknown key {key}{hint}")
         kind = KEYS[key]
         if kind is list and isinstance(value, str):
             value = [value]

@@ -149,7 +149,7 @@ LOGITS: dict[str, Callable[[_Noise], Array]] = {
     "equal-200": _equal(-200.0),
     "equal-2e4": _equal(-2e4),
     "equal-1e6": _equal(-1e6),
-    "lowest": lambda z: np.full((len(z.keys), z.n), -z.reach),
+    "lowest": _equal(-np.inf),
     "largest": lambda z: z.reach * np.where(z.here, 1.0, np.sign(z.uniform(0) - 0.5)),
     "enormous": lambda z: (
         np.minimum(2.0**33, z.reach / 4.0)

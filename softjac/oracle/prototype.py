@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 
 from pycparser import c_ast, c_parser  # type: ignore[import-untyped]  # it ships no types
 
-from softjac._errors import CandidateError
+from softjac._errors import CandidateError, did_you_mean
 from softjac.oracle.declaration import without_comments
-from softjac.oracle.roles import ARRAY_ROLES, ROLES, did_you_mean, name_roles
+from softjac.oracle.roles import ARRAY_ROLES, ROLES, name_roles
 
 __all__ = ["Parameter", "Prototype", "parse"]
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
-from softjac._errors import CandidateError
+from softjac._errors import CandidateError, did_you_mean
 
-__all__ = ["ARRAY_ROLES", "ROLES", "HasRoles", "did_you_mean", "input_roles", "name_roles"]
+__all__ = ["ARRAY_ROLES", "ROLES", "HasRoles", "input_roles", "name_roles"]
 
 ARRAY_ROLES: Final = ("x", "y", "dy", "dx", "x_dot", "y_dot", "jac")
 ROLES: Final = (*ARRAY_ROLES, "n", "rows", "scale", *(f"ld{role}" for role in ARRAY_ROLES))
@@ -85,9 +84,3 @@ def name_roles(
             raise CandidateError(f"{function}: {other} and {name} both have the role {role}")
         result[name] = role
     return result
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint at the nearest known word, if one is near."""
-    near = difflib.get_close_matches(word.lower(), list(known), 1, 0.6)
-    return f"; did you mean {near[0]}?" if near else ""

@@ -10,7 +10,7 @@ import numpy as np
 
 from softjac.oracle.precision import Precision
 
-__all__ = ["Sample"]
+__all__ = ["Sample", "sum_of_others"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -123,6 +123,11 @@ class Sample:
         return np.asarray((np.arange(self.n) == self.top) & self.dominant)
 
     @cached_property
+    def rest(self) -> Array:
+        """1 - y_i; in the dominant class Σ_{j≠k} y_j, which keeps what 1 - y_k loses."""
+        return np.where(self.is_top, sum_of_others(self.y), 1.0 - self.y)
+
+    @cached_property
     def mean(self) -> Array:
         """s = Σ y_j v_j, `(rows, 1)`."""
         return np.asarray((self.y * self.vector).sum(axis=1, keepdims=True))
@@ -164,6 +169,16 @@ class Sample:
         """How often the running maximum of the logits rises after the first element, `(rows,)`."""
         running = np.maximum.accumulate(self.z, axis=1)
         return np.asarray((running[:, 1:] > running[:, :-1]).sum(axis=1))
+
+
+def sum_of_others(a: Array) -> Array:
+    """Σ_{j≠i} a_j for each i of a row of non-negative numbers.
+
+    The largest is left out of the sum that it is not part of: beside it the others would be lost.
+    """
+    largest = np.arange(a.shape[1]) == a.argmax(axis=1)[:, None]
+    beside = np.where(largest, 0.0, a).sum(axis=1, keepdims=True)
+    return np.asarray(np.where(largest, beside, beside - a + a.max(axis=1, keepdims=True)))
 
 
 def _exact_sum(a: Array) -> tuple[Array, Array]:

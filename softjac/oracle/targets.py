@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from softjac._errors import CandidateError
+from softjac._errors import CandidateError, did_you_mean
 from softjac.native import _library
 from softjac.oracle.compiler import SOURCE_SUFFIXES, compile_library, preprocess
 from softjac.oracle.declaration import find
@@ -71,8 +70,7 @@ def symbol_hint(library: str, symbol: str) -> str:
     mangled = [name for name in names if name.startswith("_Z") and symbol in name]
     if mangled:
         return f'; it has {mangled[0]}: declare the function extern "C"'
-    near = difflib.get_close_matches(symbol, names, 1, 0.6)
-    return f"; did you mean {near[0]}?" if near else f"; it has {', '.join(names[:5]) or 'none'}"
+    return did_you_mean(symbol, names) or f"; it has {', '.join(names[:5]) or 'none'}"
 
 
 def python_source(file: str, name: str, op: str) -> tuple[str, str]:

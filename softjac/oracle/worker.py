@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import difflib
 import importlib.util
 import mmap
 import os
@@ -21,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from softjac._errors import SandboxError
+from softjac._errors import SandboxError, did_you_mean
 from softjac.oracle import guard
 from softjac.oracle.guard import NativePlan
 from softjac.oracle.process import Channel, ChildLostError, footprint, shared_file
@@ -234,8 +233,7 @@ def _import(module: str, name: str) -> Any:
     found: Any = loaded
     for part in name.split("."):
         if not hasattr(found, part):
-            near = difflib.get_close_matches(part, dir(found), 1, 0.6)
-            hint = f"; did you mean {near[0]}?" if near else f"; it has {_functions_of(found)}"
+            hint = did_you_mean(part, dir(found)) or f"; it has {_functions_of(found)}"
             raise _NameMissingError(f"there is no {part}{hint}")
         found = getattr(found, part)
     return found

@@ -15,10 +15,10 @@ from softjac.oracle.fit import judge
 from softjac.oracle.inputs import LOGITS, VECTORS, Row, make
 from softjac.oracle.ops import OPS
 from softjac.oracle.precision import PRECISIONS
-from softjac.oracle.sample import Sample
+from softjac.oracle.sample import Sample, sum_of_others
 
 Array = np.ndarray[Any, np.dtype[Any]]
-FLOAT32 = PRECISIONS["float32"]
+FLOAT32, FLOAT64 = PRECISIONS["float32"], PRECISIONS["float64"]
 
 
 def sequential(a: Array) -> Array:
@@ -302,3 +302,13 @@ def test_an_element_that_hardly_moves_with_the_number_decides_nothing() -> None:
     judged = judge(np.array([[-0.5, 0.5]]), bound)
     assert judged.ratio[0] <= 1.0
     assert judged.suspect[0]
+
+
+def test_what_is_beside_a_dominant_element_is_not_lost() -> None:
+    """Σ_{j≠i} of [1, 4e-18, 1e-30] is exact to the last bits in every place, as 1 - y is not."""
+    y = np.array([[1.0, 4e-18, 1e-30]])
+    assert np.allclose(sum_of_others(y), [[4e-18 + 1e-30, 1.0, 1.0]], rtol=1e-15, atol=0.0)
+    sample = Sample({"y": y}, precision=FLOAT64)
+    assert np.allclose(sample.rest, [[4e-18 + 1e-30, 1.0, 1.0]], rtol=1e-15, atol=0.0)
+    diagonal = OPS["softmax_jacobian"].formula(sample).reshape(3, 3)[0, 0]
+    assert np.isclose(diagonal, 4e-18, rtol=1e-12, atol=0.0)

@@ -225,17 +225,10 @@ def _from_wrong(form: Product) -> tuple[Mistake, ...]:
 def _logarithmic(form: Product) -> tuple[Mistake, ...]:
     """Mistakes in the products of log_softmax: of its formula, and of what `y` holds."""
 
-    def as_probabilities(sample: Sample) -> Array:
-        y = sample.log_y
-        number = form.number(y, sample.vector)
-        made = sample.vector - (y * number if form is LOG_VJP else number)
-        return unsure(y, sample.scale * made)
-
-    def at_logits(sample: Sample) -> Array:
-        x = sample.given["x"]
-        number = form.number(x, sample.vector)
-        made = sample.vector - (x * number if form is LOG_VJP else number)
-        return unsure(x, sample.scale * made)
+    def read_as_probabilities(sample: Sample, given: Array) -> Array:
+        number = form.number(given, sample.vector)
+        made = sample.vector - (given * number if form is LOG_VJP else number)
+        return unsure(given, sample.scale * made)
 
     def through_probabilities(sample: Sample) -> Array:
         kept = rounded(sample.y, sample)
@@ -251,7 +244,11 @@ def _logarithmic(form: Product) -> tuple[Mistake, ...]:
         Mistake("softmax-formula", lambda s: SOFTMAX(s, SOFTMAX.of(s))),
         Mistake("diagonal-only", _scaled(lambda s: (1.0 - s.y) * s.vector)),
         Mistake("missing-probability-factor", _scaled(lambda s: s.vector - _plain(s.y, s.vector))),
-        Mistake("logits-for-probabilities", as_probabilities),
-        Mistake("logits-for-probabilities", at_logits, _from_logits),
+        Mistake("logits-for-probabilities", lambda s: read_as_probabilities(s, s.log_y)),
+        Mistake(
+            "logits-for-probabilities",
+            lambda s: read_as_probabilities(s, s.given["x"]),
+            _from_logits,
+        ),
         *_from_wrong(form),
     )

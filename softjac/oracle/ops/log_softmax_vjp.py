@@ -16,7 +16,7 @@ from softjac.oracle.bounds import (
     rounded_to_storage,
 )
 from softjac.oracle.op import Op
-from softjac.oracle.sample import Sample
+from softjac.oracle.sample import Sample, sum_of_others
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -70,12 +70,8 @@ def bound(sample: Sample, exact: Array) -> Bound:
 def condition(sample: Sample, exact: Array) -> Array:
     """C_i = |dy_i| (1 - p_i) + p_i Σ_{j≠i} |dy_j|."""
     size = np.abs(sample.vector)
-    # Without the largest in the sum: beside it the others would be lost.
-    largest = np.arange(size.shape[1]) == size.argmax(axis=1)[:, None]
-    rest = np.where(largest, 0.0, size).sum(axis=1, keepdims=True)
-    others = np.where(largest, rest, rest + size.max(axis=1, keepdims=True) - size)
     one_less = np.where(sample.is_top, -np.expm1(np.minimum(sample.log_y, 0.0)), 1.0 - sample.y)
-    return np.asarray(abs(sample.scale) * (size * one_less + sample.y * others))
+    return np.asarray(abs(sample.scale) * (size * one_less + sample.y * sum_of_others(size)))
 
 
 OP = Op(

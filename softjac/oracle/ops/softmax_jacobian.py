@@ -15,11 +15,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def formula(sample: Sample) -> Array:
-    """diag(y) - y yᵀ, each row's flattened."""
+    """diag(y) - y yᵀ, each row's flattened, accurate on the diagonal too."""
     y = sample.y
     jacobian = -y[:, :, None] * y[:, None, :]
     diagonal = np.arange(sample.n)
-    jacobian[:, diagonal, diagonal] += y
+    jacobian[:, diagonal, diagonal] = y * sample.rest
     return np.asarray(sample.scale * jacobian.reshape(sample.rows, -1))
 
 
@@ -33,8 +33,7 @@ def bound(sample: Sample, exact: Array) -> Bound:
     """
     u, n = sample.precision.u, sample.n
     y = sample.y
-    rest = np.where(sample.is_top, y.sum(axis=1, keepdims=True) - y, 1.0 - y)
-    rest = np.abs(rest)
+    rest = np.abs(sample.rest)
     outer = y[:, :, None] * y[:, None, :]
     tolerance = 2.0 * u * outer
     on_diagonal = y * (u * ((2.0 + n) * rest + 2.0 * y) + sample.defect)

@@ -3,8 +3,7 @@
 A row has some logits 0 and all others -r, so that the quotient of two results is exp(-r) as the
 candidate has it, whatever its sum. It is measured twice, with few logits 0 and with few others, in
 other places and at another offset: an exponential gives the same quotient again, a rounded result
-or a wrong shift does not. Where
-log-probabilities are given, they are 0 and -r as they stand.
+or a wrong shift does not. Where log-probabilities are given, they are 0 and -r as they stand.
 """
 
 from __future__ import annotations
