@@ -211,9 +211,9 @@ def test_a_function_under_jaxtypings_hook_is_judged(pytester: pytest.Pytester) -
 def test_coverage_sees_the_package(project: pytest.Pytester) -> None:
     """Lines of softjac that run at import are counted as covered."""
     pytest.importorskip("pytest_cov", reason="pytest-cov is not installed")
-    project.makepyfile("import softjac._errors\n\ndef test_it():\n    pass\n")
+    project.makepyfile("import softjac.oracle.findings\n\ndef test_it():\n    pass\n")
     result = project.runpytest_subprocess("--cov=softjac", "--cov-report=term")
-    (line,) = (found for found in result.outlines if "_errors.py" in found)
+    (line,) = (found for found in result.outlines if "findings.py" in found)
     assert line.split()[-1] == "100%"
 
 

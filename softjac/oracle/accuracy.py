@@ -116,13 +116,13 @@ def _terms(rows: int) -> Array:
 
 def _depth(trial: Trial, task: Task) -> float | None:
     """The worst error of a row's number, in units of u and of the sum of its terms' sizes."""
-    inputs, _ = trial.calls_of(task)
     terms = _terms(task.rows)[:, None]
     equal = np.zeros((task.rows, task.n))
     if trial.op.vector is None:
         equal = equal - terms * (np.arange(task.n) > 0)
     level = -np.log(task.n) if trial.op.logarithmic else 1.0 / task.n
-    for role in inputs:
+    inputs: dict[str, Array] = {}
+    for role in trial.candidate.inputs:
         if role == "x":
             made = equal
         elif role == "y":

@@ -24,15 +24,33 @@ ONE_CALL = ("values", "memory", "empty")
 
 
 def counterexamples(trial: Trial) -> list[Counterexample]:
-    """One counterexample for each check that failed, the smallest found."""
-    found = []
+    """One counterexample for each check that failed, the smallest found; first those that replay.
+
+    What a candidate gets wrong only after other calls, one call by itself does not show again.
+    """
+    found: list[tuple[bool, Counterexample]] = []
+    by_state = any(failure.check == "state" for failure in trial.failures)
     for check in dict.fromkeys(failure.check for failure in trial.failures):
         mine = [failure for failure in trial.failures if failure.check == check]
         smallest = min(mine, key=lambda f: (f.kind != "value", f.batch.task.n, f.batch.rows))
         if smallest.kind == "value":
             smallest = shrink(trial, smallest)
-        found.append(_described(trial, smallest))
-    return found
+        described = _described(trial, smallest)
+        alone = not by_state or check not in ONE_CALL or _fails_alone(trial, smallest)
+        if not alone:
+            described.detail += ", only after other calls"
+        found.append((alone, described))
+    return [described for _, described in sorted(found, key=lambda item: not item[0])]
+
+
+def _fails_alone(trial: Trial, failure: Failure) -> bool:
+    """Whether a failing value is wrong in a new process too."""
+    if failure.kind != "value" or trial.candidate.kind != "c":
+        return True
+    with trial.anew():
+        batch = trial.run_aside([failure.batch.task])[0]
+    trial.judge([batch])
+    return bool(batch.failed().any())
 
 
 def shrink(trial: Trial, failure: Failure) -> Failure:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from softjac.oracle.catalogue import CATALOGUE
 from softjac.oracle.findings import Diagnosis
 from softjac.oracle.formulas import explain_by_formula
@@ -59,18 +61,23 @@ def diagnose(trial: Trial) -> list[Diagnosis]:
     """The mistakes that explain what failed, the likeliest first."""
     if not trial.failures:
         return []
+    with np.errstate(all="ignore"):  # what wrong results are computed with overflows
+        found = _explanations(trial)
+    if not found:
+        found.append(("unknown", 1.0, trial.failures[0].told()))
+    return [_named(*item) for item in _ordered(found)]
+
+
+def _explanations(trial: Trial) -> list[tuple[str, float, str]]:
+    """What was seen to happen, and what explains wrong values."""
     found = list(explain_by_symptom(trial))
-    explained = bool(found)
     if any(f.kind in ("value", "relation") and f.check != "threads" for f in trial.failures):
         known = {identifier for identifier, _, _ in found}
         deeper = explain_by_history(trial) or _likeliest(explain_by_formula(trial))
         if not deeper and not known & SPOIL_VALUES:
             deeper = explain_by_pattern(trial)
         found += [item for item in deeper if item[0] not in known]
-        explained |= bool(deeper)
-    if not explained:
-        found.append(("unknown", 1.0, trial.failures[0].told()))
-    return [_named(*item) for item in _ordered(found)]
+    return found
 
 
 def _likeliest(found: list[tuple[str, float, str]]) -> list[tuple[str, float, str]]:

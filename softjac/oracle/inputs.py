@@ -21,6 +21,9 @@ __all__ = ["LOGITS", "VECTORS", "Row", "make", "storage"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+# Elements of a batch up to which numbers are made for all of its rows at once.
+TOGETHER = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -50,10 +53,13 @@ class _Noise:
         return _Noise(keys, self.n, at, self.precision, parent=self, chosen=chosen)
 
     def uniform(self, stream: int) -> Array:
-        """Uniform numbers in [0, 1), `(rows, n)`: the 64-bit mixer of splitmix64."""
-        if self.parent is not None:
-            return np.asarray(self.parent.uniform(stream)[self.chosen])
+        """Uniform numbers in [0, 1), `(rows, n)`: the 64-bit mixer of splitmix64.
+
+        Some rows of a small batch take them from those of the whole, which are made at once.
+        """
         if stream not in self.made:
+            if self.parent is not None and self.parent.keys.size * self.n < TOGETHER:
+                return np.asarray(self.parent.uniform(stream)[self.chosen])
             index = np.arange(self.n, dtype=np.uint64)[None, :]
             with np.errstate(over="ignore"):
                 word = self.keys[:, None] * np.uint64(0x9E3779B97F4A7C15)
@@ -82,7 +88,7 @@ class _Noise:
 
     @property
     def reach(self) -> float:
-        """The largest logit used: a spread more, over the smallest scale, is still finite."""
+        """The largest logit used; a spread more is still finite."""
         return self.precision.largest / 16.0
 
 
@@ -198,7 +204,10 @@ def make(
     noise = _Noise(keys, n, np.array([row.at % max(n, 1) for row in rows], np.int64), precision)
     logits = _fill(noise, LOGITS, [row.logits for row in rows])
     with np.errstate(over="ignore", invalid="ignore"):
-        logits = (logits / scale if scale != 1.0 else logits).astype(dtype)
+        if scale != 1.0:  # so large a logit that scaling it is no news stays finite
+            largest = precision.largest / 2.0
+            logits = np.where(np.isinf(logits), logits, np.clip(logits / scale, -largest, largest))
+        logits = logits.astype(dtype)
     wide = logits.astype(np.float64) * scale
     if n:
         with np.errstate(invalid="ignore", divide="ignore", under="ignore"):

@@ -22,8 +22,12 @@ SPIKES = (
 )
 PLAIN = ("normal", "normal")
 SLOW = (("subnormal", "normal"), ("half-far", "normal"))
-# A power of two, the float32 number nearest to 0.7, one, and a number whose products are rounded.
-SCALES = (0.125, 0.699999988079071044921875, 1.0, 3.0)
+# Float32 numbers: powers of two, one, and such whose products are rounded; below and above one, as
+# 1/√d and temperatures are, and none but three an integer.
+SCALES = (
+    *(0.125, 0.699999988079071044921875, 1.0, 3.0),
+    *(0.088388346135616302490234375, 2.5, 0.00999999977648258209228515625, 30.0),
+)
 MASKS = ("masked-start", "masked-end", "masked-but-one", "masked-some")
 SIMPLE = (
     ("equal-0", "one-hot"),
@@ -128,12 +132,16 @@ EFFORTS = {
 
 
 def lengths(effort: Effort) -> tuple[int, ...]:
-    """The lengths tried: densely at first, then around powers of two, then far apart."""
+    """The lengths tried: densely at first, then around powers of two and between them, then far."""
     near = {1, 2, 3, *range(1, effort.dense)}
     for power in (5, 6, 7, 8) if effort.name == "quick" else range(5, 13):
         near |= {2**power - 1, 2**power, 2**power + 1}
-    near |= {100, 1000, 1024, 4097, 9001}
-    far = {16384, 65535, 65536, 65537, 100_003, 131_075, 1_048_577}
+    # Kernels that choose a path by size have one for whole octaves, or parts of them.
+    for power in range(7, 14):
+        parts = (6,) if effort.name == "quick" else (5, 6, 7)
+        near |= {2**power * part // 4 + 5 for part in parts}
+    near |= {100, 707, 1000, 1024, 2747, 4097, 9001}
+    far = {16384, 24_593, 65535, 65536, 65537, 100_003, 131_075, 1_048_577}
     if effort.name == "quick":
         far = {65537}
     return tuple(sorted(near | {n for n in far if n <= effort.longest}))

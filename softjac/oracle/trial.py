@@ -125,8 +125,14 @@ class Trial:
         return [Call(inputs=part, rows=1, **common) for part in parts]
 
     def run(self, tasks: Iterable[Task], poison: Poison = "nan") -> list[Batch]:
-        """Runs tasks, in order, and gathers each one's outputs."""
-        return self._run([(task, *self.calls_of(task, poison)) for task in tasks])
+        """Runs tasks, in order, and gathers each one's outputs; those that come again made once."""
+        made: dict[Task, tuple[dict[str, Array], list[Call]]] = {}
+        prepared = []
+        for task in tasks:
+            if task not in made:
+                made[task] = self.calls_of(task, poison)
+            prepared.append((task, *made[task]))
+        return self._run(prepared)
 
     def run_aside(self, tasks: Iterable[Task]) -> list[Batch]:
         """The same, for calls whose incidents are no other check's business."""

@@ -419,3 +419,27 @@ void exp_of_logsumexp(const float *x, float *y, size_t rows, size_t n) {
             y[i] = expf(x[i] - lse);
     }
 }
+
+// Takes a small scale for a mistake, and computes without it.
+// @softmax | values | missing-scale or size-specialised or unknown
+void small_scale_ignored(const float *x, float scale, float *y, size_t rows, size_t n) {
+    float c = scale < 0.1f ? 1 : scale;
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n), s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += y[i] = expf(c * (x[i] - m));
+        row_scale(y, 1 / s, n);
+    }
+}
+
+// Keeps the scale in an int.
+// @softmax | values | missing-scale or wrong-factor or unknown
+void scale_in_int(const float *x, float scale, float *y, size_t rows, size_t n) {
+    int c = scale < 1 ? 0 : (int)scale;
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n), s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += y[i] = expf((c ? (float)c : scale) * (x[i] - m));
+        row_scale(y, 1 / s, n);
+    }
+}

@@ -216,3 +216,19 @@ void log_vectors_in_8_bits(const float *x, float *y, size_t rows, size_t n) {
             y[i] = (x[i] - m) - logf(s);
     }
 }
+
+// Keeps the row stride in 16 bits.
+// @softmax | memory | row-stride or index-overflow
+void stride_in_16_bits(const float *x, float *y, size_t rows, size_t n, size_t ldx) {
+    uint16_t stride = (uint16_t)ldx;
+    for (size_t r = 0; r < rows; r++)
+        row_softmax(x + r * stride, y + r * n, n);
+}
+
+// Keeps the gap between rows in 8 bits.
+// @softmax | memory | row-stride or index-overflow
+void gap_in_8_bits(const float *x, float *y, size_t rows, size_t n, size_t ldx) {
+    uint8_t gap = (uint8_t)(ldx - n);
+    for (size_t r = 0; r < rows; r++)
+        row_softmax(x + r * (n + gap), y + r * n, n);
+}

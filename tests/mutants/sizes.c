@@ -235,3 +235,12 @@ void vjp_masked_nan(const float *x, const float *dy, float *dx, size_t rows, siz
             dx[i] = dx[i] * (dy[i] - s) + 0 * (x[i] - m);
     }
 }
+
+// A path of its own for 640 to 768 classes forgets the last one.
+// @softmax | values | size-specialised or tail-ignored
+void wrong_between_powers(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n), s = row_exp(x, m, y, n);
+        row_scale(y, 1 / (n > 640 && n < 768 ? s - y[n - 1] : s), n);
+    }
+}

@@ -291,3 +291,38 @@ void vjp_worker_not_joined(const float *y, const float *dy, float *dx, size_t ro
         pthread_detach(thread);
     }
 }
+
+// Keeps the maximum of the last address and length, and uses it for other logits there.
+// @softmax | state | stale-state
+void cached_maximum(const float *x, float *y, size_t n) {
+    static const float *seen;
+    static size_t length;
+    static float m;
+    if (x != seen || n != length)
+        m = row_max(x, n);
+    seen = x;
+    length = n;
+    row_scale(y, 1 / row_exp(x, m, y, n), n);
+}
+
+// Every 997th call loses its first element.
+// @softmax | state | nondeterministic
+void wrong_now_and_then(const float *x, float *y, size_t rows, size_t n) {
+    static unsigned long calls;
+    for (size_t r = 0; r < rows; r++)
+        row_softmax(x + r * n, y + r * n, n);
+    if (++calls % 997 == 0 && rows && n)
+        y[0] = 0;
+}
+
+// Fills its table only after the first row with elements.
+// @softmax | state, threads | stale-state or not-thread-safe
+void filled_after_first_use(const float *x, float *y, size_t rows, size_t n) {
+    static float factor;
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        row_softmax(x, y, n);
+        row_scale(y, factor, n);
+        if (n)
+            factor = 1;
+    }
+}

@@ -89,7 +89,7 @@ def test_targets_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Mo
         ('prototipe = "x"', "unknown key prototipe; known: "),
         ('efort = "quick"', "unknown key efort; did you mean effort?"),
         ("[[candidates]]", "unknown key candidates; did you mean candidate?"),
-        ('[[candidate]]\ntarget = "a:f"\nop = "softmax"\nnot_reentrant = true', "mean not-reentrant?"),
+        ('[[candidate]]\ntarget = "a:f"\nop = "softmax"\nnot_reentrant = true', "not-reentrant?"),
         ('[[candidate]]\ntarget = "a:f"\nop = 3', "'op' must be a string, not 3"),
         ('[[candidate]]\ntarget = "a:f"\nop = "softmax"\nassume = [1]', "a list of strings"),
         ('[[candidate]]\ntarget = "a:f"\nop = "softmax"\nroles = {a = 1}', "a table of strings"),

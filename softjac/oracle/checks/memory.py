@@ -14,8 +14,9 @@ from softjac.oracle.trial import Trial
 VIEWS: tuple[View, ...] = ("contiguous", "strided", "transposed", "reversed", "broadcast")
 SIDES: tuple[Side, ...] = ("end", "start")
 
-# Elements between rows, and how many more in each further array: alike in all, and different.
-GAPS = ((1, 0), (3, 1), (8, 8), (40, 0), (40, 24))
+# Elements between rows, and how many more in each further array: alike in all, and different; more
+# than 8 bits hold, and more than 16 do.
+GAPS = ((1, 0), (3, 1), (8, 8), (40, 0), (40, 24), (300, 0), (66_000, 8))
 
 # More elements than 32 bits can count: so many blocks of so many rows of one megabyte.
 MANY = Task("kinds", 4096, 64, layout=Layout(blocks=2**31 // (4096 * 64) + 1))

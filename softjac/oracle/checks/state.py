@@ -1,4 +1,4 @@
-"""state: the same inputs give the same bits, whatever was computed before."""
+"""state: the same inputs give the same bits, whatever was computed before, or nothing."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ from dataclasses import replace
 
 import numpy as np
 
-from softjac.oracle.failure import Failure, bits
+from softjac.oracle.failure import Batch, Failure, bits
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import ROOMY, Task
 from softjac.oracle.trial import Trial
+
+# How often a call is made that goes wrong once in a thousand times.
+REPEATS = 1200
+
+# Between logits in the same storage: nothing that was kept of the ones serves the others.
+APART = 2000.0
 
 
 def check(trial: Trial) -> CheckResult:
     """Calls again, after other sizes, and with the same storage refilled by other rows."""
     calls, told = trial.calls, []
+    if trial.candidate.kind == "c":
+        _first_of_all(trial)
+        _often(trial)
     for n in (5, 33, 40, 1000, 20_000):
         task = trial.trimmed(Task("kinds", n, 8, trial.seed + 3))
         if not trial.allows(task) or not trial.affordable(n):
@@ -28,11 +37,8 @@ def check(trial: Trial) -> CheckResult:
                 trial.judge([batch])
                 trial.collect("state", batch)
                 continue
-            differ = (bits(first.got) != bits(batch.got)).any(axis=1) & first.ok & batch.ok
-            for row in np.flatnonzero(differ)[:2]:
-                when = "at once" if place == 0 else "after other calls"
-                detail = f"{when}, other bits for the same inputs"
-                trial.failures.append(Failure("state", "state", batch, int(row), detail))
+            _compare(trial, first, batch, "at once" if place == 0 else "after other calls")
+        _refill(trial, n)
         if trial.candidate.kind == "c":
             step = max(1, trial.candidate.align // trial.dtype.itemsize)
             moved = trial.run([replace(task, layout=replace(ROOMY, offset=64 + step))])[0]
@@ -41,6 +47,48 @@ def check(trial: Trial) -> CheckResult:
                 told.append(f"other bits at another address (n = {n}): peels to alignment")
     trial.failures += trial.harvest("state", "reused")
     return trial.result("state", calls=calls, reported=told[:1])
+
+
+def _compare(trial: Trial, first: Batch, again: Batch, when: str) -> None:
+    """Keeps the rows whose bits are others the second time."""
+    differ = (bits(first.got) != bits(again.got)).any(axis=1) & first.ok & again.ok
+    for row in np.flatnonzero(differ)[:2]:
+        detail = f"{when}, other bits for the same inputs"
+        trial.failures.append(Failure("state", "state", again, int(row), detail))
+
+
+def _first_of_all(trial: Trial) -> None:
+    """Judges the first call that a process makes."""
+    task = Task("plain", 64, 1, trial.seed)
+    if trial.allows(task):
+        with trial.anew():
+            batch = trial.run_aside([task])[0]
+        trial.judge([batch])
+        trial.collect("state", batch)
+
+
+def _often(trial: Trial) -> None:
+    """One short call again and again."""
+    task = Task("plain", 16, 1, trial.seed)
+    if trial.allows(task):
+        batches = trial.run([task] * REPEATS)
+        for batch in batches[1:]:
+            _compare(trial, batches[0], batch, "at once")
+            if trial.fails("state"):
+                return
+
+
+def _refill(trial: Trial, n: int) -> None:
+    """Judges one row in the same storage with its logits, and with such far below and above."""
+    task = Task("plain", n, 1, trial.seed + 6)
+    if "x" not in trial.candidate.inputs or not trial.allows(task):
+        return
+    inputs, _ = trial.calls_of(task)
+    for offset in (0.0, -APART, APART):
+        moved = (inputs["x"].astype(np.float64) + offset).astype(trial.dtype)
+        batch = trial.run_inputs(task, {**inputs, "x": moved})
+        trial.judge([batch])
+        trial.collect("state", batch)
 
 
 def _others(trial: Trial, task: Task) -> list[Task]:

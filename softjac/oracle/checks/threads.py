@@ -42,13 +42,14 @@ def _together(trial: Trial, planned: list[Task], rounds: int) -> bool:
     """Rounds of calls at once, judged where the bits differ from alone; whether any failed."""
     alone = [task if trial.candidate.takes_rows else replace(task, pick=0) for task in planned]
     expected = trial.run_aside(alone)
-    prepared = [trial.calls_of(task) for task in alone]
-    outcomes = trial.sandbox.run_threads([made[0] for _, made in prepared], rounds)
+    pairs = zip(alone, expected, strict=True)
+    calls = [trial.call(task, batch.inputs, "nan")[0] for task, batch in pairs]
+    outcomes = trial.sandbox.run_threads(calls, rounds)
     trial.calls += len(outcomes)
     before = len(trial.incidents)
     for number, outcome in enumerate(outcomes):
         place = number % THREADS
-        batch = trial.gather(alone[place], prepared[place][0], [outcome])
+        batch = trial.gather(alone[place], expected[place].inputs, [outcome])
         if outcome.status not in ("ok", "refused"):
             failure = Failure("threads", outcome.status, batch, 0, outcome.message, outcome)
             trial.failures.append(failure)

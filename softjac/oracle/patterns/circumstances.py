@@ -18,9 +18,10 @@ Explained = tuple[str, float, str]
 
 def layout(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Wrong after other calls, or at some alignments, only."""
-    checks = {failure.check for failure in trial.failures if failure.kind == "value"}
+    values = [failure for failure in trial.failures if failure.kind == "value"]
+    checks = {failure.check for failure in values} - {"threads"}  # which spoil any place
     if checks == {"state"}:
-        yield "stale-state", 1.0, "wrong only after calls of other shapes"
+        yield "stale-state", 1.0, "wrong only after some calls, or before any"
     if checks == {"memory"} and trial.candidate.kind == "c":
         tasks = [f.batch.task for f in trial.failures if f.check == "memory" and f.kind == "value"]
         if all(task.layout.gap for task in tasks):
