@@ -14,7 +14,7 @@ from typing import Any
 import click
 import numpy as np
 
-from softjac.cli import cli
+from softjac.cli.commands import cli
 from softjac.oracle.catalogue import CATALOGUE
 from softjac.oracle.ops import OPS
 from softjac.oracle.reports.pictures import matrix

@@ -16,7 +16,8 @@ from typing import Any
 
 from rich.text import Text
 
-from softjac.cli import console, op_names
+from softjac.cli.options import op_names
+from softjac.cli.terminal import console
 from softjac.oracle.config import Entry, read
 from softjac.oracle.findings import CheckResult, Report
 from softjac.oracle.reports.info import cpu_features, info_lines
@@ -142,7 +143,7 @@ def main() -> int:
     write_reports(reports, files, several=True)
     counts = f"{len(reports) - len(surprises)} of {len(reports)} verdicts as expected"
     also = f", {len(skipped)} skipped" if skipped else ""
-    out.print(f"\n{counts}{also}; details in {files['json']} and {files['html']}")
+    out.print(f"\n{counts}{also}; details in {files['json']} and {files['html']}", soft_wrap=True)
     if any(report.verdict == "error" for report in reports):
         return 2
     return 1 if surprises else 0

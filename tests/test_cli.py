@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from softjac import cli
+from softjac.cli import main
+from softjac.cli.commands import cli
 from softjac.oracle import run
 from softjac.oracle.catalogue import CATALOGUE
 from softjac.oracle.findings import CheckResult, Report
@@ -27,7 +28,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
     def run_it(*words: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
-            cli.main(words)
+            main(words)
         shown = capsys.readouterr()
         return int(ended.value.code or 0), shown.out, shown.err
 
@@ -285,7 +286,7 @@ def test_info_says_what_is_in_use(command: Command) -> None:
     assert {"softjac", "python", "jax", "numpy", "machine", "cpu", "kernels"} <= facts.keys()
 
 
-@pytest.mark.parametrize("name", sorted(cli.cli.commands))
+@pytest.mark.parametrize("name", sorted(cli.commands))
 def test_every_help_text_has_an_example(command: Command, name: str) -> None:
     """Help teaches: each command shows at least one line to type."""
     status, output, _ = command(name, "--help")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -88,7 +91,42 @@ def test_native_says_how_to_build_the_library(pure: tuple[str, Path]) -> None:
     assert done.stdout.count("\n") == 1
 
 
+PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text("utf-8"))["project"]
+
+
 def test_the_dependencies_have_lower_bounds() -> None:
     """Every run-time dependency says the oldest version it works with."""
-    project = tomllib.loads((TOP / "pyproject.toml").read_text("utf-8"))["project"]
-    assert all(">=" in dependency for dependency in project["dependencies"])
+    assert all(">=" in dependency for dependency in PROJECT["dependencies"])
+
+
+def imported(file: Path) -> set[str]:
+    """The top-level modules that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(str(node.module).partition(".")[0])
+    return found
+
+
+def distributions(words: list[str]) -> set[str]:
+    """The names of packages in a list of requirements, as they are compared."""
+    return {re.split(r"[^\w-]", word)[0].lower().replace("_", "-") for word in words}
+
+
+# What an extra brings, and pytest, whose plugin is loaded by pytest alone.
+OPTIONAL = {"strategies": "strategies", "lineax": "lineax", "pytest_softjac": "test"}
+
+
+def test_what_is_imported_is_a_dependency() -> None:
+    """No package is there by the grace of another: each that is imported is asked for."""
+    packages = metadata.packages_distributions()
+    missing = []
+    for file in [*(TOP / "softjac").rglob("*.py"), TOP / "pytest_softjac.py"]:
+        extra = PROJECT["optional-dependencies"].get(OPTIONAL.get(file.stem, ""), [])
+        asked = distributions(PROJECT["dependencies"] + extra)
+        for name in imported(file) - sys.stdlib_module_names - {"softjac"}:
+            if not distributions(packages.get(name, [name])) & asked:
+                missing.append((file.name, name))
+    assert not missing

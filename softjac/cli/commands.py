@@ -1,27 +1,20 @@
-"""The command `softjac`. Nothing heavy is imported before it is needed."""
+"""The commands, each with its help text: `softjac verify`, `softjac show` and the others."""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem as Completion
 
 import softjac
-from softjac._errors import ArgumentError, SoftjacError, did_you_mean
+from softjac._errors import ArgumentError, did_you_mean
+from softjac.cli.options import FILE, candidate_options, files, given
+from softjac.cli.terminal import console
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-__all__ = ["console", "main"]
-
-FOLDER = Path(__file__).parent
-DTYPES = ("float32", "float64", "bfloat16", "float16")
+__all__ = ["cli"]
 
 HELP = """The oracle for softmax and its derivatives.
 
@@ -42,101 +35,6 @@ Completion in the shell (bash; zsh and fish likewise):
 """
 
 
-FILE = click.Path(dir_okay=False)
-
-
-class OpName(click.Choice[str]):
-    """An op by its name; one that is not there is told from the nearest."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name, if there is such an op."""
-        if value not in self.choices:
-            hint = did_you_mean(str(value), self.choices)
-            self.fail(f"{value!r} is not one of {', '.join(self.choices)}{hint}", param, ctx)
-        return str(value)
-
-
-def op_names() -> list[str]:
-    """The ops there are: one file each."""
-    return [module.name for module in iter_modules([str(FOLDER / "oracle" / "ops")])]
-
-
-def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that describe a candidate, in the order of the help text."""
-    options = [
-        click.option(
-            "--op",
-            type=OpName(op_names()),
-            metavar="OP",
-            help="What it claims to compute; softjac ops lists them.",
-        ),
-        click.option("--prototype", metavar="TEXT", help="Its C prototype; names are roles."),
-        click.option(
-            "--header", type=FILE, metavar="FILE", help="Take the prototype from a header."
-        ),
-        click.option(
-            "--roles",
-            metavar="NAME=ROLE,...",
-            callback=parsed_pairs,
-            help="Roles of parameters with other names.",
-        ),
-        click.option(
-            "--autodiff",
-            is_flag=True,
-            help="It is a differentiable forward function: judge its derivative.",
-        ),
-        click.option("--dtype", type=click.Choice(DTYPES), help="Default: the prototype's."),
-        click.option(
-            "--assume",
-            multiple=True,
-            metavar="EXPR",
-            help="A precondition over n, rows and strides, such as 'n % 8 == 0'. Repeatable.",
-        ),
-        click.option("--not-reentrant", is_flag=True, help="It claims one caller at a time."),
-        click.option("--align", type=int, metavar="BYTES", help="Alignment of its pointers."),
-        click.option(
-            "--in-place",
-            multiple=True,
-            metavar="OUT=IN",
-            help="Aliasing that it claims to allow, such as dx=dy. Repeatable.",
-        ),
-        click.option("--accumulates", is_flag=True, help="It adds to its output by contract."),
-        click.option(
-            "--nonfinite",
-            type=click.Choice(("strict", "report")),
-            help="Whether NaN, +inf and rows of -inf must follow JAX. Default: report.",
-        ),
-        click.option("--over-read", type=int, metavar="BYTES", help="Reads past inputs allowed."),
-        click.option("--cflags", multiple=True, metavar="FLAGS", help="More compiler flags."),
-        click.option(
-            "--array",
-            type=click.Choice(("numpy", "jax", "torch")),
-            help="The arrays that a Python callable takes. Default: what it accepts.",
-        ),
-        click.option("--timeout", type=float, metavar="SECONDS", help="Default: 10 per call."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def parsed_pairs(
-    _context: click.Context, _parameter: click.Parameter, text: str | None
-) -> dict[str, str] | None:
-    """`a=b,c=d` as a dictionary."""
-    if not text:
-        return None
-    pairs = [part.split("=") for part in text.split(",")]
-    if any(len(pair) != 2 or not all(pair) for pair in pairs):
-        raise click.BadParameter(f"expected name=role,..., got {text!r}")
-    return {name.strip(): role.strip() for name, role in pairs}
-
-
-def files(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[Completion]:
-    """A target begins with the name of a file: the shell completes it."""
-    return [Completion(begun, type="file")]
-
-
 def identifiers(
     _context: click.Context, _parameter: click.Parameter, begun: str
 ) -> list[Completion]:
@@ -145,22 +43,6 @@ def identifiers(
 
     return [Completion(name, help=entry.title) for name, entry in CATALOGUE.items()
             if name.startswith(begun)]  # fmt: skip
-
-
-def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given on the command line."""
-    return {
-        key: value
-        for key, value in options.items()
-        if value is not None and value is not False and value != ()  # 0 is given, too
-    }
-
-
-def console(*, stderr: bool = False) -> Console:
-    """A terminal or a log: colours only on the former, and not with NO_COLOR."""
-    from rich.console import Console
-
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 @click.group(
@@ -254,8 +136,8 @@ def verify(
         if len(reports) > 1 and not quiet:
             for style, line in summary(reports):
                 live.write(style, line)
-    files = {"json": json, "junit_xml": junit_xml, "html": html, "markdown": markdown}
-    write_reports(reports, files, several=every)
+    wanted = {"json": json, "junit_xml": junit_xml, "html": html, "markdown": markdown}
+    write_reports(reports, wanted, several=every)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for note in filter(None, map(annotation, reports)):
             click.echo(note)
@@ -384,38 +266,3 @@ def init(sources: tuple[str, ...], *, force: bool) -> None:
     path.write_text(content, "utf-8")
     noun = "candidate" if count == 1 else "candidates"
     click.echo(f"softjac.toml: {count} {noun}; read it, then run softjac verify --all")
-
-
-def fail(message: str) -> int:
-    """One line on standard error, and the status for what cannot run."""
-    from rich.text import Text
-
-    line = Text.assemble(("softjac: ", "bold red"), " ".join(message.split()))
-    console(stderr=True).print(line, soft_wrap=True)
-    return 2
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; every way to end has its exit status."""
-    try:
-        status = cli.main(arguments, prog_name="softjac", standalone_mode=False)
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "softjac"
-        said = error.format_message().rstrip(".")
-        status = fail(f"{said}{' See' if said.endswith('?') else '; see'} {command} --help")
-    except click.ClickException as error:
-        status = fail(error.format_message())
-    except click.Abort:
-        status = 130
-    except SoftjacError as error:
-        status = fail(str(error))
-    except BrokenPipeError:
-        # The reader of a pipe has gone: nothing is left to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 141
-    except Exception:
-        import traceback
-
-        traceback.print_exc()
-        status = fail("this is a fault of softjac itself, not a verdict; please report it")
-    sys.exit(status)

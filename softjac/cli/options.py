@@ -1,0 +1,123 @@
+"""The options that describe a candidate, as the command line takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem as Completion
+
+import softjac
+from softjac._errors import did_you_mean
+
+__all__ = ["FILE", "candidate_options", "files", "given", "op_names"]
+
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+# The folder is listed, not imported: that would load JAX.
+OPS = Path(softjac.__file__).parent / "oracle" / "ops"
+
+FILE = click.Path(dir_okay=False)
+
+
+class OpName(click.Choice[str]):
+    """An op by its name; one that is not there is told from the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, if there is such an op."""
+        if value not in self.choices:
+            hint = did_you_mean(str(value), self.choices)
+            self.fail(f"{value!r} is not one of {', '.join(self.choices)}{hint}", param, ctx)
+        return str(value)
+
+
+def op_names() -> list[str]:
+    """The ops there are: one file each."""
+    return [module.name for module in iter_modules([str(OPS)])]
+
+
+def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that describe a candidate, in the order of the help text."""
+    options = [
+        click.option(
+            "--op",
+            type=OpName(op_names()),
+            metavar="OP",
+            help="What it claims to compute; softjac ops lists them.",
+        ),
+        click.option("--prototype", metavar="TEXT", help="Its C prototype; names are roles."),
+        click.option(
+            "--header", type=FILE, metavar="FILE", help="Take the prototype from a header."
+        ),
+        click.option(
+            "--roles",
+            metavar="NAME=ROLE,...",
+            callback=parsed_pairs,
+            help="Roles of parameters with other names.",
+        ),
+        click.option(
+            "--autodiff",
+            is_flag=True,
+            help="It is a differentiable forward function: judge its derivative.",
+        ),
+        click.option("--dtype", type=click.Choice(DTYPES), help="Default: the prototype's."),
+        click.option(
+            "--assume",
+            multiple=True,
+            metavar="EXPR",
+            help="A precondition over n, rows and strides, such as 'n % 8 == 0'. Repeatable.",
+        ),
+        click.option("--not-reentrant", is_flag=True, help="It claims one caller at a time."),
+        click.option("--align", type=int, metavar="BYTES", help="Alignment of its pointers."),
+        click.option(
+            "--in-place",
+            multiple=True,
+            metavar="OUT=IN",
+            help="Aliasing that it claims to allow, such as dx=dy. Repeatable.",
+        ),
+        click.option("--accumulates", is_flag=True, help="It adds to its output by contract."),
+        click.option(
+            "--nonfinite",
+            type=click.Choice(("strict", "report")),
+            help="Whether NaN, +inf and rows of -inf must follow JAX. Default: report.",
+        ),
+        click.option("--over-read", type=int, metavar="BYTES", help="Reads past inputs allowed."),
+        click.option("--cflags", multiple=True, metavar="FLAGS", help="More compiler flags."),
+        click.option(
+            "--array",
+            type=click.Choice(("numpy", "jax", "torch")),
+            help="The arrays that a Python callable takes. Default: what it accepts.",
+        ),
+        click.option("--timeout", type=float, metavar="SECONDS", help="Default: 10 per call."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def parsed_pairs(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> dict[str, str] | None:
+    """`a=b,c=d` as a dictionary."""
+    if not text:
+        return None
+    pairs = [part.split("=") for part in text.split(",")]
+    if any(len(pair) != 2 or not all(pair) for pair in pairs):
+        raise click.BadParameter(f"expected name=role,..., got {text!r}")
+    return {name.strip(): role.strip() for name, role in pairs}
+
+
+def files(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[Completion]:
+    """A target begins with the name of a file: the shell completes it."""
+    return [Completion(begun, type="file")]
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given on the command line."""
+    return {
+        key: value
+        for key, value in options.items()
+        if value is not None and value is not False and value != ()  # 0 is given, too
+    }
