@@ -92,15 +92,16 @@ def _kind(trial: Trial) -> str:
     if trial.op.output == "jac":
         return "unknown"
     for n in LENGTHS:
-        task = Task("simple", n, 4 if trial.candidate.dtype == "float64" else 16, trial.seed)
-        if not trial.affordable(n) or not trial.suits(task):
+        few = trial.effort.name == "quick" or trial.candidate.dtype == "float64"
+        task = trial.moved(Task("simple", n, 4 if few else 16, trial.seed))
+        if task is None or not trial.affordable(task.n):
             continue
-        if trial.candidate.dtype == "float64" and n > 20_000:
+        if trial.candidate.dtype == "float64" and task.n > 20_000:
             continue
         depth = _depth(trial, task)
         if depth is None:
             return "unknown"
-        sequence = _sequential_depth(trial, n)
+        sequence = _sequential_depth(trial, task.n)
         if depth < 3.0:
             return "compensated"
         if depth < 30.0:

@@ -62,6 +62,11 @@ class Candidate:
     plan: NativePlan | PythonPlan
     conditions: tuple[Assumption, ...] = field(default=(), repr=False)
 
+    @property
+    def limits_rows(self) -> bool:
+        """Whether a precondition speaks of the number of rows."""
+        return self.takes_rows and any("rows" in condition.names for condition in self.conditions)
+
     def allows(self, n: int, rows: int, strides: Mapping[str, int] | None = None) -> bool:
         """Whether its preconditions hold; strides by role in elements, n where none is given."""
         values = {"n": n, "rows": rows}
@@ -160,11 +165,11 @@ def _native(target: str, file: str, symbol: str, op: Op, claimed: Claims) -> Can
     for role in strides - {*inputs, op.output}:
         raise CandidateError(f"{symbol}: ld{role} is the row stride of {role}, which is no array")
     names = ["n", "rows", *(f"ld{role}" for role in strides)]
-    # what an integer type cannot hold, nobody can pass
-    limits = [
-        (assumptions.parse(f"{p.role} <= {p.largest}", [p.role]), p.bytes < 4)
+    # what a narrow integer type cannot hold, nobody can pass
+    narrow = [
+        assumptions.parse(f"{p.role} <= {p.largest}", [p.role])
         for p in parsed.parameters
-        if p.kind == "integer"
+        if p.kind == "integer" and p.bytes < 4
     ]
     dtype = parsed.dtype(claimed.dtype)
     plan = NativePlan(
@@ -185,9 +190,8 @@ def _native(target: str, file: str, symbol: str, op: Op, claimed: Claims) -> Can
         takes_rows="rows" in by_role,
         strides=strides,
         takes_scale=plan.scale > 0,
-        assumptions=(*claimed.assume, *(a.text for a, narrow in limits if narrow)),
-        conditions=tuple(assumptions.parse(a, names) for a in claimed.assume)
-        + tuple(a for a, _ in limits),
+        assumptions=(*claimed.assume, *(limit.text for limit in narrow)),
+        conditions=(*(assumptions.parse(a, names) for a in claimed.assume), *narrow),
         align=plan.align,
     )  # fmt: skip
     try:  # loads the library in a child process

@@ -79,9 +79,10 @@ def _smaller(trial: Trial, task: Task) -> Iterator[Task]:
     ]
     for n in dict.fromkeys(sizes):
         for rows in (20, 2) if trial.candidate.takes_rows else (20,):
-            made = Task("simple", n, rows, 0, scale=task.scale, layout=task.layout)
-            if trial.allows(made) and trial.affordable(n):
-                yield trial.trimmed(made)
+            wanted = Task("simple", n, rows, 0, scale=task.scale, layout=task.layout)
+            made = trial.moved(trial.trimmed(wanted), longer=1)
+            if made is not None and trial.allows(made) and trial.affordable(n):
+                yield made
 
 
 def _alone(trial: Trial, batch: Batch, row: int) -> Failure | None:

@@ -43,7 +43,7 @@ class _Noise:
     n: int
     at: Array
     precision: Precision
-    made: dict[int, Array] = field(default_factory=dict)
+    made: dict[tuple[str, int], Array] = field(default_factory=dict)
     parent: _Noise | None = None
     chosen: Any = None
 
@@ -53,26 +53,33 @@ class _Noise:
         return _Noise(keys, self.n, at, self.precision, parent=self, chosen=chosen)
 
     def uniform(self, stream: int) -> Array:
-        """Uniform numbers in [0, 1), `(rows, n)`: the 64-bit mixer of splitmix64.
-
-        Some rows of a small batch take them from those of the whole, which are made at once.
-        """
-        if stream not in self.made:
-            if self.parent is not None and self.parent.keys.size * self.n < TOGETHER:
-                return np.asarray(self.parent.uniform(stream)[self.chosen])
-            index = np.arange(self.n, dtype=np.uint64)[None, :]
-            with np.errstate(over="ignore"):
-                word = self.keys[:, None] * np.uint64(0x9E3779B97F4A7C15)
-                place = index * np.uint64(64) + np.uint64(stream + 1)
-                word = word + place * np.uint64(0xD1B54A32D192ED03)
-                word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-                word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-                word = word ^ (word >> np.uint64(31))
-            self.made[stream] = (word >> np.uint64(11)).astype(np.float64) * 2.0**-53
-        return self.made[stream]
+        """Uniform numbers in [0, 1), `(rows, n)`: the 64-bit mixer of splitmix64."""
+        return self._once("_uniform", stream)
 
     def bell(self, stream: int) -> Array:
         """Sums of three uniform numbers: mean 0, variance 1, nothing beyond 3."""
+        return self._once("_bell", stream)
+
+    def _once(self, kind: str, stream: int) -> Array:
+        """The numbers of a stream; some rows of a small batch take them from the whole's."""
+        if (kind, stream) not in self.made:
+            if self.parent is not None and self.parent.keys.size * self.n < TOGETHER:
+                return np.asarray(self.parent._once(kind, stream)[self.chosen])
+            self.made[kind, stream] = getattr(self, kind)(stream)
+        return self.made[kind, stream]
+
+    def _uniform(self, stream: int) -> Array:
+        index = np.arange(self.n, dtype=np.uint64)[None, :]
+        with np.errstate(over="ignore"):
+            word = self.keys[:, None] * np.uint64(0x9E3779B97F4A7C15)
+            place = index * np.uint64(64) + np.uint64(stream + 1)
+            word = word + place * np.uint64(0xD1B54A32D192ED03)
+            word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            word = word ^ (word >> np.uint64(31))
+        return (word >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+    def _bell(self, stream: int) -> Array:
         parts = [self.uniform(stream + k) for k in range(3)]
         return np.asarray(2.0 * (parts[0] + parts[1] + parts[2]) - 3.0)
 

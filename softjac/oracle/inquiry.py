@@ -21,7 +21,7 @@ def lengths(trial: Trial, preferred: Sequence[int], *, least: int, most: int) ->
     failing = {f.batch.task.n for f in trial.failures if f.kind in ("value", "relation")}
     known = sorted(n for n in failing | trial.wrong_lengths if least <= n <= most)
     ordered = [n for n in preferred if n in known] + [n for n in known if n not in preferred]
-    return [n for n in ordered if trial.allows(_task(n, 1))]
+    return [n for n in ordered if _admitted(trial, n, 1) is not None]
 
 
 def ask(
@@ -47,13 +47,16 @@ def ask(
         with np.errstate(over="ignore", under="ignore"):
             inputs[role] = made.astype(trial.dtype)
     incidents, passed = len(trial.incidents), len(trial.passed)
-    at_once = rows if trial.allows(_task(n, rows)) else 1
+    task = _admitted(trial, n, rows) or _admitted(trial, n, 1)
+    if task is None:
+        return None
     parts = []
-    for start in range(0, rows, at_once):
-        chosen = {role: array[start : start + at_once] for role, array in inputs.items()}
-        parts.append(trial.run_inputs(_task(n, at_once), chosen))
-    got = np.concatenate([part.got for part in parts])
-    ok = np.concatenate([part.ok for part in parts])
+    for start in range(0, rows, task.rows):
+        places = np.minimum(np.arange(start, start + task.rows), rows - 1)  # the last again
+        chosen = {role: array[places] for role, array in inputs.items()}
+        parts.append(trial.run_inputs(task, chosen))
+    got = np.concatenate([part.got for part in parts])[:rows]
+    ok = np.concatenate([part.ok for part in parts])[:rows]
     batch = Batch(_task(n, rows), inputs, [], got, ok, sum(part.seconds for part in parts))
     trial.judge([batch])
     del trial.incidents[incidents:], trial.passed[passed:]  # no check's business
@@ -66,6 +69,12 @@ def some_places(n: int) -> Array:
         return np.arange(n)
     spread = np.linspace(0, n - 1, 48).astype(int)
     return np.unique(np.concatenate([np.arange(16), spread, np.arange(n - 64, n)]))
+
+
+def _admitted(trial: Trial, n: int, rows: int) -> Task | None:
+    """A task of this length with as many rows, or some more, that the preconditions admit."""
+    task = trial.moved(_task(n, rows), longer=1)
+    return task if task is not None and trial.allows(task) else None
 
 
 def _task(n: int, rows: int) -> Task:

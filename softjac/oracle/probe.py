@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from softjac.oracle.plan import SLOW, Task
 from softjac.oracle.trial import Trial
@@ -29,12 +30,13 @@ def probe(trial: Trial) -> None:
     for wanted in LENGTHS:
         if trial.compiles or wanted > trial.effort.longest * 2:
             break
-        n = trial.admitted(wanted)
-        if n is None:
+        task = trial.moved(Task("plain", wanted, 1, trial.seed))
+        if task is None:
             continue
-        if not trial.affordable(n, plain=True):
+        n = task.n
+        if not trial.affordable(n, task.rows, plain=True):
             break
-        first, fastest = _timed(trial, Task("plain", n, 1, trial.seed))
+        first, fastest = _timed(trial, task)
         if fastest is None:
             continue
         slow_first += first > 5e-3 + 4.0 * fastest
@@ -42,14 +44,17 @@ def probe(trial: Trial) -> None:
         if n >= SHORTEST_TELLING and 0.0 < fastest < n * n / speed:
             trial.own_sums = False
         for kind in range(len(SLOW)):
-            if trial.affordable(n):
-                _timed(trial, Task("slow", n, len(SLOW), trial.seed, pick=kind))
+            one = Task("slow", n, len(SLOW), trial.seed, pick=kind)
+            several = trial.moved(replace(one, pick=None), longer=1)
+            slow = one if trial.suits(one) else several
+            if slow is not None and trial.affordable(n, slow.size):
+                _timed(trial, slow)
     if trial.op.output == "jac":
         trial.own_sums = False
 
 
 def _timed(trial: Trial, task: Task) -> tuple[float, float | None]:
-    """Seconds of a row's first call, and of the fastest of some more; None where one failed."""
+    """Seconds a row takes at first, and in the fastest of more calls; None where one failed."""
     plain = task.family == "plain"
     first = trial.run([task])[0]
     if not first.ok.all():
@@ -62,5 +67,5 @@ def _timed(trial: Trial, task: Task) -> tuple[float, float | None]:
         if not again[-1].ok.all():
             return first.seconds, None
         fastest = min(batch.seconds for batch in again)
-    trial.pace.note(task.n, fastest, plain=plain)
-    return first.seconds, fastest
+    trial.pace.note(task.n, fastest / task.size, plain=plain)
+    return first.seconds / task.size, fastest / task.size

@@ -37,8 +37,10 @@ KEPT, LARGE = 60, 100_000
 # One hang retires its length; so many lengths that hang end the trial.
 HANGS = 3
 
-# A length that the preconditions exclude is replaced by one of so many after it.
-NEAR = 1025
+# A shape that the preconditions exclude is replaced by one near it: so much longer, less far where
+# rows lie apart, and of so many more rows.
+LONGER, LONGER_APART = 1025, 65
+MORE_ROWS = (*range(17), 31, 63)
 
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
 FEW_LENGTHS = (0, 1, 2, 3, 8, 33, 130, 1000, 65_537)
@@ -68,12 +70,14 @@ class Trial:
     compiles: bool = False
     hung: set[int] = field(default_factory=set)
     lengths: set[int] = field(default_factory=set)
+    shapes: set[tuple[int, int]] = field(default_factory=set)
     wrong_lengths: set[int] = field(default_factory=set)
     most_rows: int = 0
 
     op: Op = field(init=False)
     precision: Precision = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
+    _near: dict[tuple[int, int, int, int], int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.op = OPS[self.candidate.op]
@@ -95,10 +99,50 @@ class Trial:
         rows = task.size * task.layout.blocks if self.candidate.takes_rows else 1
         return self.candidate.allows(task.n, rows, self.strides(task))
 
-    def admitted(self, n: int) -> int | None:
-        """This length, or the first of those after it that the preconditions admit, if any."""
-        near = range(n, n + NEAR)
-        return next((m for m in near if self.suits(Task("plain", m, 1))), None)
+    def possible(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        """Tasks as the preconditions, the memory and the time admit them, each once.
+
+        Where the preconditions exclude one, another near it takes its place.
+        """
+        seen = set()
+        for task in tasks:
+            if not self.affordable(task.n):
+                continue
+            moved = self.moved(self.trimmed(task))
+            if moved is None or moved in seen or not self.allows(moved):
+                continue
+            seen.add(moved)
+            if self.affordable(moved.n):
+                yield moved
+
+    def moved(self, task: Task, *, longer: int = LONGER) -> Task | None:
+        """This task, or one a little longer or of more rows that the preconditions admit.
+
+        Where there is none near, the smallest shape that was tried before; or None.
+        """
+        if self.suits(task) or not self.candidate.conditions:
+            return task if self.suits(task) else None
+        for n in range(task.n, task.n + (min(longer, LONGER_APART) if task.layout.gap else longer)):
+            rows = self._rows_near(n, task)
+            if rows is not None:
+                return replace(task, n=n, rows=rows)
+        if longer > 1 and self.shapes and task.pick is None:
+            n, rows = min(self.shapes, key=lambda shape: shape[0] * shape[1])
+            other = replace(task, n=n, rows=rows)
+            return other if self.suits(other) else None
+        return None
+
+    def _rows_near(self, n: int, task: Task) -> int | None:
+        """As many rows as a task has, or some more, that the preconditions admit at a length."""
+        free = task.pick is None and self.candidate.limits_rows
+        key = (n, task.rows if free else 0, task.layout.gap, task.layout.spread)
+        if key not in self._near:
+            there = replace(task, n=n)
+            steps = MORE_ROWS if free else (0,)
+            fit = (s for s in steps if self.suits(replace(there, rows=task.rows + s)))
+            self._near[key] = next(fit, None)
+        step = self._near[key]
+        return None if step is None else task.rows + step
 
     def strides(self, task: Task) -> dict[str, int]:
         """The row stride of each role that has one."""
@@ -125,14 +169,27 @@ class Trial:
         return [Call(inputs=part, rows=1, **common) for part in parts]
 
     def run(self, tasks: Iterable[Task], poison: Poison = "nan") -> list[Batch]:
-        """Runs tasks, in order, and gathers each one's outputs; those that come again made once."""
-        made: dict[Task, tuple[dict[str, Array], list[Call]]] = {}
-        prepared = []
-        for task in tasks:
-            if task not in made:
-                made[task] = self.calls_of(task, poison)
-            prepared.append((task, *made[task]))
-        return self._run(prepared)
+        """Runs tasks, in order, and gathers each one's outputs."""
+        wanted = list(tasks)
+        made = self._inputs_of(wanted)
+        calls = {task: self.call(task, inputs, poison) for task, inputs in made.items()}
+        return self._run([(task, made[task], calls[task]) for task in wanted])
+
+    def _inputs_of(self, tasks: Iterable[Task]) -> dict[Task, dict[str, Array]]:
+        """The inputs of tasks, made at once for those of one length and scale."""
+        alike: dict[tuple[int, float], list[Task]] = {}
+        for task in dict.fromkeys(tasks):
+            alike.setdefault((task.n, task.scale), []).append(task)
+        made: dict[Task, dict[str, Array]] = {}
+        for (n, scale), several in alike.items():
+            specs = [spec for task in several for spec in task.specs()]
+            whole = make(specs, n, self.op, self.candidate.inputs, self.precision, scale)
+            start = 0
+            for task in several:
+                part = slice(start, start + task.size)
+                made[task] = {role: array[part] for role, array in whole.items()}
+                start += task.size
+        return made
 
     def run_aside(self, tasks: Iterable[Task]) -> list[Batch]:
         """The same, for calls whose incidents are no other check's business."""
@@ -289,6 +346,7 @@ class Trial:
         """Keeps the failures of a judged batch, and what it shows of lengths and time."""
         if batch.ok.any():
             self.lengths.add(batch.task.n)
+            self.shapes.add((batch.task.n, batch.rows if self.candidate.takes_rows else 1))
             self.most_rows = max(self.most_rows, batch.rows if self.candidate.takes_rows else 1)
             if self.pace.predicted(batch.task.n) == 0.0:  # its preconditions left nothing to time
                 self.pace.note(batch.task.n, batch.seconds / batch.rows, plain=False)
@@ -320,6 +378,9 @@ class Trial:
             status = "suspect"
         elif reported:
             status, detail = "reported", "; ".join(reported)
+        elif self.calls == calls:
+            status, detail = "skipped", "its preconditions and the time limit allow no call"
+            self.limits.append(f"{check} was left out: {detail}")
         return CheckResult(check, status, self.calls - calls, self._worst(check), detail)
 
     def _worst(self, check: str) -> float | None:

@@ -11,6 +11,8 @@ from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import ROOMY, Task
 from softjac.oracle.trial import Trial
 
+LENGTHS = (1, 3, 8, 9, 16, 33, 100, 1000)
+
 
 def check(trial: Trial) -> CheckResult:
     """Judges the pairs it claims; tells how the others do."""
@@ -21,25 +23,24 @@ def check(trial: Trial) -> CheckResult:
     if trial.candidate.kind == "python" and not claimed:
         return CheckResult("aliasing", "skipped", detail="a Python callable returns its own array")
     for pair in claimed or others:
+        before = trial.calls
         wrong = _first_wrong(trial, pair)
+        if trial.calls == before:
+            continue
         if wrong is None:
             told.append(f"{pair[0]} = {pair[1]} works")
         elif claimed:
             trial.failures.append(wrong)
         else:
             told.append(f"{pair[0]} = {pair[1]} is wrong")
-    if not claimed:
-        return CheckResult("aliasing", "reported", trial.calls - calls, detail="; ".join(told))
-    return trial.result("aliasing", calls=calls)
+    return trial.result("aliasing", calls=calls, reported=() if claimed else told)
 
 
 def _first_wrong(trial: Trial, pair: tuple[str, str]) -> Failure | None:
     """The first row that is wrong when output and input share memory."""
     layout = replace(ROOMY, alias=pair)
-    for n in (1, 3, 8, 9, 16, 33, 100, 1000):
-        task = trial.trimmed(Task("kinds", n, 6, trial.seed + 9, layout=layout))
-        if not trial.allows(task) or not trial.affordable(n):
-            continue
+    planned = (Task("kinds", n, 6, trial.seed + 9, layout=layout) for n in LENGTHS)
+    for task in trial.possible(planned):
         batch = trial.run_aside([task])[0]
         trial.judge([batch])
         wrong = np.flatnonzero(batch.failed() | ~batch.ok)

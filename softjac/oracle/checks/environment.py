@@ -13,18 +13,17 @@ from softjac.oracle.trial import Trial
 
 def check(trial: Trial) -> CheckResult:
     """Picks up what all calls left changed; calls once more with faults not to be swallowed."""
-    calls = trial.calls
     kinds = ("exit", "hang", "lost", "environment", "fault", "raised")
     trial.failures += trial.harvest("environment", *kinds)
     if trial.candidate.kind == "c" and not trial.fails("memory"):
         _blocked(trial)
-    return trial.result("environment", calls=calls)
+    return trial.result("environment")
 
 
 def _blocked(trial: Trial) -> None:
     """Calls beside guard pages, SIGSEGV blocked: a fault ends the child, handled or not."""
-    planned = [Task("simple", n, 1, trial.seed, layout=Layout()) for n in (1, 3, 8, 9, 17, 64)]
-    planned = [task for task in planned if trial.allows(task)]
+    wanted = (Task("simple", n, 1, trial.seed, layout=Layout()) for n in (1, 3, 8, 9, 17, 64))
+    planned = list(trial.possible(wanted))
     prepared = [trial.calls_of(task) for task in planned]
     outcomes = trial.sandbox.run_blocked([call for _, made in prepared for call in made])
     trial.calls += len(outcomes)

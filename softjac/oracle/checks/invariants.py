@@ -19,11 +19,10 @@ LENGTHS = (1, 2, 7, 64, 129, 1000, 65_543, 300_007, 1_048_583)
 def check(trial: Trial) -> CheckResult:
     """Judges each relation within the sum of the row's componentwise bounds."""
     calls, worst = trial.calls, 0.0
-    for n in LENGTHS[: -2 if trial.effort.name == "quick" else None]:
-        task = trial.trimmed(Task("kinds", n, 32 if n <= 1000 else 6, trial.seed + 77))
-        if not trial.affordable(n) or not trial.allows(task):
-            continue
-        if trial.elements(n) > 3_000_000:
+    lengths = LENGTHS[: -2 if trial.effort.name == "quick" else None]
+    planned = [Task("kinds", n, 32 if n <= 1000 else 6, trial.seed + 77) for n in lengths]
+    for task in trial.possible(planned):
+        if trial.elements(task.n) > 3_000_000:
             continue
         for name, batch, ratio in _relations(trial, task):
             judged = np.where(batch.ok, ratio, 0.0)
@@ -31,7 +30,7 @@ def check(trial: Trial) -> CheckResult:
             for row in np.flatnonzero(~(judged <= 1.0))[:3]:
                 trial.failures.append(Failure("invariants", "relation", batch, int(row), name))
     result = trial.result("invariants", calls=calls)
-    result.worst_ratio = worst if np.isfinite(worst) else None
+    result.worst_ratio = worst if np.isfinite(worst) and result.calls else None
     return result
 
 

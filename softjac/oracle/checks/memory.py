@@ -25,7 +25,9 @@ MANY = Task("kinds", 4096, 64, layout=Layout(blocks=2**31 // (4096 * 64) + 1))
 def check(trial: Trial) -> CheckResult:
     """Runs calls whose arrays touch guard pages, one side and the other, at all alignments."""
     calls = trial.calls
-    queue = [task for task in _tasks(trial) if trial.allows(task)]
+    queue = list(trial.possible(_tasks(trial)))
+    if trial.effort.name == "thorough" and trial.op.output != "jac" and _affords_many(trial):
+        queue.append(replace(MANY, seed=trial.seed))
     done = 0
     for chunk in trial.chunks(queue):
         batches = trial.run(chunk)
@@ -54,35 +56,30 @@ def _tasks(trial: Trial) -> Iterator[Task]:
     if trial.candidate.kind == "python":
         for n in (1, 2, 3, 7, 16, 33, 100):
             for view in VIEWS:
-                yield trial.trimmed(Task("kinds", n, 8, trial.seed, layout=Layout(view=view)))
+                yield Task("kinds", n, 8, trial.seed, layout=Layout(view=view))
         return
     step = max(1, trial.candidate.align // trial.dtype.itemsize)
     rows = 3 if trial.candidate.takes_rows else 1
     for n in lengths:
-        if not trial.affordable(n):
-            continue
         for number, side in enumerate(SIDES):
-            task = Task("kinds", n, rows, trial.seed + number, layout=Layout(side=side))
-            yield trial.trimmed(task)
+            yield Task("kinds", n, rows, trial.seed + number, layout=Layout(side=side))
     offsets = range(step, 64 // trial.dtype.itemsize + 1, step)
     for n in (1, 5, 8, 16, 33, 64, 100) if quick else (1, 2, 3, 5, 8, 9, 16, 24, 33, 64, 100, 128):
         for offset in offsets:
             for side in SIDES:
                 layout = Layout(side=side, offset=offset)
-                yield trial.trimmed(Task("kinds", n, rows, trial.seed + 2, layout=layout))
+                yield Task("kinds", n, rows, trial.seed + 2, layout=layout)
     if trial.candidate.strides:
         for n in (1, 2, 5, 8, 16, 33, 100):
             for gap, spread in GAPS:
                 layout = Layout(gap=gap * step, spread=spread * step)
-                yield trial.trimmed(Task("kinds", n, 7, trial.seed + 3, layout=layout))
-    if trial.effort.name == "thorough" and trial.op.output != "jac" and _affords_many(trial):
-        yield replace(MANY, seed=trial.seed)
+                yield Task("kinds", n, 7, trial.seed + 3, layout=layout)
 
 
 def _affords_many(trial: Trial) -> bool:
     """Whether 2³¹ elements fit into the time limit, and the candidate takes them as they lie."""
     seconds = trial.pace.predicted(MANY.n) * MANY.rows * MANY.layout.blocks
-    plain = trial.candidate.takes_rows and not trial.candidate.over_read
+    plain = trial.candidate.takes_rows and not trial.candidate.over_read and trial.allows(MANY)
     if not plain or seconds > 0.7 * trial.timeout:
         trial.limits.append("calls of more than 2³¹ elements were left out")
         return False

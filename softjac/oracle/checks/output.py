@@ -19,11 +19,7 @@ LENGTHS = (1, 2, 3, 7, 8, 9, 16, 17, 33, 67, 129, 1000, 4099)
 def check(trial: Trial) -> CheckResult:
     """Runs the same calls over two kinds of poison: no bit of either may shine through."""
     calls = trial.calls
-    queue = []
-    for n in LENGTHS:
-        task = trial.trimmed(Task("kinds", n, 9, trial.seed + 5))
-        if trial.affordable(n) and trial.allows(task):
-            queue.append(task)
+    queue = list(trial.possible(Task("kinds", n, 9, trial.seed + 5) for n in LENGTHS))
     pairs = zip(trial.run(queue, poison="nan"), trial.run(queue, poison="finite"), strict=True)
     for one, other in pairs:
         if trial.candidate.accumulates:

@@ -14,6 +14,8 @@ from softjac.oracle.trial import Trial
 # How often a call is made that goes wrong once in a thousand times.
 REPEATS = 1200
 
+LENGTHS = (5, 33, 40, 1000, 20_000)
+
 # Between logits in the same storage: nothing that was kept of the ones serves the others.
 APART = 2000.0
 
@@ -24,10 +26,8 @@ def check(trial: Trial) -> CheckResult:
     if trial.candidate.kind == "c":
         _first_of_all(trial)
         _often(trial)
-    for n in (5, 33, 40, 1000, 20_000):
-        task = trial.trimmed(Task("kinds", n, 8, trial.seed + 3))
-        if not trial.allows(task) or not trial.affordable(n):
-            continue
+    planned = (Task("kinds", n, 8, trial.seed + 3) for n in LENGTHS)
+    for task in trial.possible(planned):
         rounds = 3 if trial.effort.name == "quick" else 8
         sequence = [task, task, *_others(trial, task), *[task] * rounds]
         batches = trial.run(sequence)
@@ -38,13 +38,13 @@ def check(trial: Trial) -> CheckResult:
                 trial.collect("state", batch)
                 continue
             _compare(trial, first, batch, "at once" if place == 0 else "after other calls")
-        _refill(trial, n)
+        _refill(trial, task.n)
         if trial.candidate.kind == "c":
             step = max(1, trial.candidate.align // trial.dtype.itemsize)
             moved = trial.run([replace(task, layout=replace(ROOMY, offset=64 + step))])[0]
             both = first.ok & moved.ok
             if (bits(first.got) != bits(moved.got))[both].any():
-                told.append(f"other bits at another address (n = {n}): peels to alignment")
+                told.append(f"other bits at another address (n = {task.n}): peels to alignment")
     trial.failures += trial.harvest("state", "reused")
     return trial.result("state", calls=calls, reported=told[:1])
 
@@ -59,8 +59,7 @@ def _compare(trial: Trial, first: Batch, again: Batch, when: str) -> None:
 
 def _first_of_all(trial: Trial) -> None:
     """Judges the first call that a process makes."""
-    task = Task("plain", 64, 1, trial.seed)
-    if trial.allows(task):
+    for task in trial.possible([Task("plain", 64, 1, trial.seed)]):
         with trial.anew():
             batch = trial.run_aside([task])[0]
         trial.judge([batch])
@@ -69,8 +68,7 @@ def _first_of_all(trial: Trial) -> None:
 
 def _often(trial: Trial) -> None:
     """One short call again and again."""
-    task = Task("plain", 16, 1, trial.seed)
-    if trial.allows(task):
+    for task in trial.possible([Task("plain", 16, 1, trial.seed)]):
         batches = trial.run([task] * REPEATS)
         for batch in batches[1:]:
             _compare(trial, batches[0], batch, "at once")
@@ -80,21 +78,19 @@ def _often(trial: Trial) -> None:
 
 def _refill(trial: Trial, n: int) -> None:
     """Judges one row in the same storage with its logits, and with such far below and above."""
-    task = Task("plain", n, 1, trial.seed + 6)
-    if "x" not in trial.candidate.inputs or not trial.allows(task):
+    if "x" not in trial.candidate.inputs:
         return
-    inputs, _ = trial.calls_of(task)
-    for offset in (0.0, -APART, APART):
-        moved = (inputs["x"].astype(np.float64) + offset).astype(trial.dtype)
-        batch = trial.run_inputs(task, {**inputs, "x": moved})
-        trial.judge([batch])
-        trial.collect("state", batch)
+    for task in trial.possible([Task("plain", n, 1, trial.seed + 6)]):
+        inputs, _ = trial.calls_of(task)
+        for offset in (0.0, -APART, APART):
+            moved = (inputs["x"].astype(np.float64) + offset).astype(trial.dtype)
+            batch = trial.run_inputs(task, {**inputs, "x": moved})
+            trial.judge([batch])
+            trial.collect("state", batch)
 
 
 def _others(trial: Trial, task: Task) -> list[Task]:
     """What is computed in between: the same shape with other rows, and other lengths."""
-    others = [replace(task, seed=task.seed + 1)]
-    for size in (task.n + 8, max(task.n // 2 // 8 * 8, 1), task.n + 64):
-        other = trial.trimmed(Task("random", size, 8, trial.seed + 4))
-        others += [other] if trial.allows(other) else []
-    return others
+    sizes = (task.n + 8, max(task.n // 2 // 8 * 8, 1), task.n + 64)
+    others = trial.possible(Task("random", size, 8, trial.seed + 4) for size in sizes)
+    return [replace(task, seed=task.seed + 1), *others]

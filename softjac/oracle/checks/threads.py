@@ -12,6 +12,7 @@ from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
 THREADS = 4
+LENGTHS = (65_536, 16_384, 4_096, 1_000)
 
 
 def check(trial: Trial) -> CheckResult:
@@ -19,14 +20,14 @@ def check(trial: Trial) -> CheckResult:
     if not trial.candidate.reentrant:
         return CheckResult("threads", "skipped", detail="claims one caller at a time")
     calls = trial.calls
-    for n in (65_536, 16_384, 4_096, 1_000):
+    for n in LENGTHS if trial.effort.name != "quick" else LENGTHS[::3]:
         rows = 1 if n > 5000 else 8
         if not trial.affordable(n, rows * THREADS, plain=True) or trial.elements(n) > 3_000_000:
             continue
-        planned = [Task("plain", n, rows, trial.seed + 50 + k) for k in range(THREADS)]
-        if not all(trial.allows(task) for task in planned):
-            continue
-        if _together(trial, planned, _rounds(trial, n, rows)):
+        seeds = range(trial.seed + 50, trial.seed + 50 + THREADS)
+        moved = (trial.moved(Task("plain", n, rows, seed)) for seed in seeds)
+        planned = [task for task in moved if task is not None and trial.allows(task)]
+        if len(planned) == THREADS and _together(trial, planned, _rounds(trial, n, rows)):
             break
     return trial.result("threads", calls=calls)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from softjac.oracle.failure import Batch
@@ -9,7 +11,7 @@ from softjac.oracle.findings import CheckResult
 from softjac.oracle.pace import Clock
 from softjac.oracle.plan import Task, lengths, tasks
 from softjac.oracle.probe import probe
-from softjac.oracle.trial import Trial
+from softjac.oracle.trial import LONGER, Trial
 
 # From here on a length that the preconditions exclude is replaced by one near it.
 DENSE = 130
@@ -48,8 +50,7 @@ def check(trial: Trial) -> CheckResult:
 def _queue(trial: Trial) -> list[Task]:
     """The batches to judge: of every length the most telling first."""
     layers: dict[int, list[Task]] = {}
-    wanted = (n if n < DENSE else trial.admitted(n) for n in lengths(trial.effort))
-    for n in dict.fromkeys(n for n in wanted if n is not None):
+    for n in dict.fromkeys(_lengths(trial)):
         if not trial.affordable(n):
             if trial.affordable(n, plain=True):
                 layers.setdefault(0, []).append(Task("plain", n, 1, trial.seed))
@@ -63,7 +64,17 @@ def _queue(trial: Trial) -> list[Task]:
         )
         for layer, several in enumerate(planned):
             layers.setdefault(layer, []).extend(trial.trimmed(task) for task in several)
-    return [task for layer in sorted(layers) for task in layers[layer] if trial.allows(task)]
+    queue = (task for layer in sorted(layers) for task in layers[layer])
+    moved = (trial.moved(task, longer=1) for task in queue)
+    return [task for task in dict.fromkeys(moved) if task is not None and trial.allows(task)]
+
+
+def _lengths(trial: Trial) -> Iterator[int]:
+    """The lengths to try; a far one that the preconditions exclude gives way to one near it."""
+    for n in lengths(trial.effort):
+        task = trial.moved(Task("plain", n, 1), longer=1 if n < DENSE else LONGER)
+        if task is not None:
+            yield task.n
 
 
 def _suspects(trial: Trial, batch: Batch) -> int:

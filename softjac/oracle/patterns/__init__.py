@@ -21,6 +21,7 @@ Explained = tuple[str, float, str]
 
 # The narrower before the wider.
 PATTERNS = (
+    sizes.strides,
     circumstances.layout,
     circumstances.gaps,
     circumstances.masked,

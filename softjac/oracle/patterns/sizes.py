@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from softjac.oracle.patterns.weights import counts_of
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
-__all__ = ["lengths", "offsets"]
+__all__ = ["lengths", "offsets", "strides"]
 
 Explained = tuple[str, float, str]
 
@@ -96,6 +97,30 @@ def offsets(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             continue
         yield "index-overflow", 1.0, f"wrong only from element 2^{bits} of a call on"
         return
+
+
+def strides(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Wrong only where rows lie further apart than a narrow integer counts."""
+    if not trial.candidate.strides:
+        return
+    failing = [failure.batch.task for failure in trial.failures if failure.check != "threads"]
+    if not all(_stride(trial, task) > 2**7 for task in failing):
+        return
+    apart = [task for task in failing if task.layout.gap]
+    near = [replace(task, layout=replace(task.layout, gap=8, spread=0)) for task in apart[:3]]
+    if not near or not all(trial.allows(task) for task in near):
+        return
+    batches = trial.run_aside(near)
+    trial.judge(batches)
+    if all(batch.ok.all() and not batch.failed().any() for batch in batches):
+        least = min(_stride(trial, task) for task in apart)
+        words = f"wrong only where rows lie {least} or more elements apart"
+        yield "index-overflow", 1.0, words
+
+
+def _stride(trial: Trial, task: Task) -> int:
+    """The longest of a task's row strides."""
+    return max(trial.strides(task).values(), default=0)
 
 
 def _fails_again(trial: Trial, items: list[Evidence]) -> bool:

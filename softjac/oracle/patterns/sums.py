@@ -14,7 +14,6 @@ from softjac.oracle.evidence import Evidence
 from softjac.oracle.fit import judge
 from softjac.oracle.inquiry import ask
 from softjac.oracle.patterns.precision import LEAST
-from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
 __all__ = ["rounding", "stalls"]
@@ -68,7 +67,7 @@ def _swallowed(trial: Trial) -> Iterator[Explained]:
 def _counted(trial: Trial, terms: Array) -> float | None:
     """The candidate's number over the right one, where these are the terms of its sum."""
     op, n = trial.op, terms.shape[1]
-    if not trial.allows(Task("random", n, 1)) or not trial.affordable(n):
+    if not trial.affordable(n):
         return None
     if op.vector is None:
         logits, vector = np.log(np.maximum(terms, np.exp(-0.9 * _depth(trial)))), None

@@ -54,7 +54,7 @@ def places(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
 def counts_of(trial: Trial, n: int) -> tuple[Array, Array] | None:
     """The places asked about in a row of n, and how often its number counts each."""
     op = trial.op
-    if op.output == "jac" or not trial.allows(Task("random", n, 1)) or not trial.affordable(n):
+    if op.output == "jac" or not trial.affordable(n):
         return None
     asked = some_places(n)
     here = np.arange(n) == asked[:, None]
