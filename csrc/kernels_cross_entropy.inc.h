@@ -17,10 +17,11 @@ REDUCTION(loss)
 static ALWAYS_INLINE void V(entropy_step)(const V(row) * row, size_t at, size_t count,
                                           V(lanes) * unused) {
     (void)unused;
+    bool faint = row->result > 0 && V(normal_faint)(row, at, count);
     EACH_VECTOR {
         V(vec) target = V(load_part)(row->second + at, k, count, 0);
-        V(vec) y = V(exp_shifted)(V(distance)(row, at, k, count));
-        V(vec) dx = V(sub)(V(mul)(y, V(set)(row->result)), target);
+        V(vec) y = faint ? V(normal_down)(row, at, k, count) : V(normal)(row, at, k, count);
+        V(vec) dx = V(sub)(y, target);
         V(store_part)(row->out + at, dx, k, count);
     }
 }

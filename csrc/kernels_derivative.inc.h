@@ -32,28 +32,49 @@ static ALWAYS_INLINE V(vec) V(probability)(const V(row) * row, size_t at, size_t
     return V(mul)(t, V(set)(1 / V(shift_factor)));
 }
 
+/* The same where some are faint. */
+static ALWAYS_INLINE V(vec) V(log_part)(const V(row) * row, size_t at, size_t k, size_t count) {
+    return V(load_part)(row->first + at, k, count, 0);
+}
+static ALWAYS_INLINE bool V(log_faint)(const V(row) * row, size_t at, size_t count) {
+    return V(any_under)(V(log_part), row, at, count, V(faint_distance));
+}
+static ALWAYS_INLINE V(vec)
+    V(faint_probability)(const V(row) * row, size_t at, size_t k, size_t count) {
+    V(vec) t = V(exp_shifted)(V(load_part)(row->first + at, k, count, -INFINITY));
+    return V(scale_down)(t, 1 / V(shift_factor));
+}
+
 static ALWAYS_INLINE void V(dot)(const V(row) * row, size_t at, size_t count, V(lanes) * lanes,
-                                 bool plain) {
+                                 bool plain, bool faint) {
     V(vec) product[VECTORS];
-    EACH_VECTOR product[k] =
-        V(mul)(V(load_part)(row->first + at, k, count, 0), V(centred)(row, at, k, count, plain));
+    EACH_VECTOR {
+        V(vec) y = V(load_part)(row->first + at, k, count, 0);
+        V(vec) e = V(centred)(row, at, k, count, plain);
+        product[k] = faint ? V(mul_faint)(y, e) : V(mul)(y, e);
+    }
     V(add_products)(lanes, product);
 }
-static ALWAYS_INLINE void V(dot_step)(const V(row) * row, size_t at, size_t count,
-                                      V(lanes) * lanes) {
-    V(dot)(row, at, count, lanes, true);
-}
-REDUCTION(dot)
-static ALWAYS_INLINE void V(centred_dot_step)(const V(row) * row, size_t at, size_t count,
-                                              V(lanes) * lanes) {
-    V(dot)(row, at, count, lanes, false);
-}
-REDUCTION(centred_dot)
+#define DOT(name, plain, faint)                                                                    \
+    static ALWAYS_INLINE void V(name##_step)(const V(row) * row, size_t at, size_t count,          \
+                                             V(lanes) * lanes) {                                   \
+        V(dot)(row, at, count, lanes, plain, faint);                                               \
+    }
+DOT(dot, true, false)
+DOT(faint_dot, false, true)
+DOT(centred_dot, false, false)
+#undef DOT
+REDUCTION_FAINT(dot, faint_dot)
+REDUCTION_FAINT(centred_dot, faint_dot)
 static ALWAYS_INLINE void V(log_dot_step)(const V(row) * row, size_t at, size_t count,
                                           V(lanes) * lanes) {
     V(vec) product[VECTORS];
-    EACH_VECTOR product[k] =
-        V(mul)(V(probability)(row, at, k, count), V(centred)(row, at, k, count, false));
+    if (V(log_faint)(row, at, count))
+        EACH_VECTOR product[k] = V(mul_faint)(V(faint_probability)(row, at, k, count),
+                                              V(centred)(row, at, k, count, false));
+    else
+        EACH_VECTOR product[k] =
+            V(mul)(V(probability)(row, at, k, count), V(centred)(row, at, k, count, false));
     V(add_products)(lanes, product);
 }
 REDUCTION(log_dot)
@@ -68,6 +89,7 @@ static V(row) V(row_of)(const softjac_call *call, size_t r) {
 static void V(centre)(V(row) * row, size_t n, V(sums) sums,
                       V(sums) (*over)(const V(row) * row, size_t n)) {
     row->result = (REAL)sums.sum;
+    row->faint = sums.faint;
     for (int pass = 0; pass < 2 && fabs(sums.sum) > 0.5 * sums.size; pass++) {
         if (!isfinite(row->result)) return;
         row->shift = (REAL)(row->shift + sums.sum);
@@ -89,9 +111,21 @@ static ALWAYS_INLINE V(vec)
     V(centred_product)(const V(row) * row, size_t at, size_t k, size_t count) {
     return V(mul)(V(load_part)(row->first + at, k, count, 0), V(free_of_mean)(row, at, k, count));
 }
+static ALWAYS_INLINE V(vec)
+    V(faint_product)(const V(row) * row, size_t at, size_t k, size_t count) {
+    V(vec) y = V(load_part)(row->first + at, k, count, 0);
+    return V(mul_faint)(y, V(free_of_mean)(row, at, k, count));
+}
 WRITING(free_of_mean)
 WRITING(plain_product)
 WRITING(centred_product)
+WRITING(faint_product)
+
+static void V(write_product)(const V(row) * row, size_t n, bool stream) {
+    (row->faint        ? V(write_faint_product)
+     : row->shift == 0 ? V(write_plain_product)
+                       : V(write_centred_product))(row, n, stream);
+}
 
 /* The same where a sum is infinite or NaN: element by element, with one NaN. */
 static void V(nonfinite)(const V(row) * row, size_t n, bool log) {
@@ -108,13 +142,16 @@ static void V(nonfinite)(const V(row) * row, size_t n, bool log) {
         V(value##_beside)(const V(row) * next, size_t n, const V(row) * row, bool stream) {        \
         V(row) here = *row, then = *next;                                                          \
         if (!stream)                                                                               \
-            return V(reduce_beside)(&then, n, V(dot_step), &here, 0, V(value##_step), NULL);       \
+            return V(reduce_beside)(&then, n, V(dot_step), V(faint_dot_step), &here, 0,            \
+                                    V(value##_step), NULL);                                        \
         size_t lead = V(lead)(here.out, n);                                                        \
         if (lead) V(value##_step)(&here, 0, lead, NULL);                                           \
-        return V(reduce_beside)(&then, n, V(dot_step), &here, lead, V(value##_stream_step), NULL); \
+        return V(reduce_beside)(&then, n, V(dot_step), V(faint_dot_step), &here, lead,             \
+                                V(value##_stream_step), NULL);                                     \
     }
 DOT_BESIDE(plain_product)
 DOT_BESIDE(centred_product)
+DOT_BESIDE(faint_product)
 #undef DOT_BESIDE
 
 /* Rows one after the other. */
@@ -129,18 +166,13 @@ static void V(product_rows)(const softjac_call *call, size_t begin, size_t end, 
         if (!isfinite(row.result)) {
             V(nonfinite)(&row, n, false);
             if (!last) sums = V(dot_over)(&next, n);
-        } else if (last) {
-            V(write_centred_product)(&row, n, stream);
-        } else if (!call->interleave) {
-            if (row.shift == 0)
-                V(write_plain_product)(&row, n, stream);
-            else
-                V(write_centred_product)(&row, n, stream);
-            sums = V(dot_over)(&next, n);
-        } else if (row.shift == 0) {
-            sums = V(plain_product_beside)(&next, n, &row, stream);
+        } else if (last || !call->interleave) {
+            V(write_product)(&row, n, stream);
+            if (!last) sums = V(dot_over)(&next, n);
         } else {
-            sums = V(centred_product_beside)(&next, n, &row, stream);
+            sums = (row.faint        ? V(faint_product_beside)
+                    : row.shift == 0 ? V(plain_product_beside)
+                                     : V(centred_product_beside))(&next, n, &row, stream);
         }
         if (call->scale != 1) V(scale_row)(row.out, row.out, n, (REAL)call->scale);
         row = next;
@@ -154,18 +186,20 @@ static ALWAYS_INLINE void V(chunk_product_rows)(const softjac_call *call, size_t
                                                 bool stream) {
     size_t n = call->n;
     V(row) row = V(row_of)(call, begin);
-    V(sums) sums = V(chunk_sums)(&row, n, V(dot_step));
+    V(sums) sums = V(chunk_sums)(&row, n, V(dot_step), V(faint_dot_step));
     for (size_t r = begin; r < end; r++) {
         V(row) next = r + 1 < end ? V(row_of)(call, r + 1) : row;
-        V(sums) next_sums = r + 1 < end ? V(chunk_sums)(&next, n, V(dot_step)) : sums;
+        V(sums)
+        next_sums = r + 1 < end ? V(chunk_sums)(&next, n, V(dot_step), V(faint_dot_step)) : sums;
         row.result = (REAL)sums.sum;
-        if (fabs(sums.sum) <= 0.5 * sums.size && isfinite(row.result)) {
+        bool plain = fabs(sums.sum) <= 0.5 * sums.size && isfinite(row.result);
+        if (plain && !sums.faint) {
             V(write)(&row, n, V(plain_product_step), V(plain_product_stream_step), stream);
         } else {
             V(row) slow = V(row_of)(call, r);
             V(centre)(&slow, n, sums, V(centred_dot_over));
             if (isfinite(slow.result))
-                V(write_centred_product)(&slow, n, stream);
+                V(write_product)(&slow, n, stream);
             else
                 V(nonfinite)(&slow, n, false);
         }
@@ -235,7 +269,13 @@ static ALWAYS_INLINE V(vec) V(log_pulled)(const V(row) * row, size_t at, size_t 
     V(vec) dy = V(load_part)(row->second + at, k, count, 0);
     return V(sub)(dy, V(mul)(y, V(set)(row->result)));
 }
-WRITING(log_pulled)
+static ALWAYS_INLINE V(vec)
+    V(faint_log_pulled)(const V(row) * row, size_t at, size_t k, size_t count) {
+    V(vec) y = V(faint_probability)(row, at, k, count);
+    V(vec) dy = V(load_part)(row->second + at, k, count, 0);
+    return V(sub)(dy, V(mul_faint)(y, V(set)(row->result)));
+}
+WRITING_FAINT(log_pulled, V(log_faint), V(faint_log_pulled))
 
 /* Where one class k has half of the probability or more, 1 - y_k and the others' cotangents are
    formed without it: dx_k = (1 - y_k) dy_k - y_k sum_{j != k} dy_j. */

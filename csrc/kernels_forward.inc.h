@@ -50,8 +50,24 @@ static ALWAYS_INLINE V(vec) V(normal)(const V(row) * row, size_t at, size_t k, s
 static ALWAYS_INLINE V(vec) V(log_normal)(const V(row) * row, size_t at, size_t k, size_t count) {
     return V(sub)(V(distance)(row, at, k, count), V(set)(row->result));
 }
-WRITING(scaled)
-WRITING(normal)
+/* The same where quotients may be subnormal. */
+static ALWAYS_INLINE V(vec) V(kept)(const V(row) * row, size_t at, size_t k, size_t count) {
+    return V(load_part)(row->kept + at, k, count, V(shift_factor));
+}
+static ALWAYS_INLINE bool V(scaled_faint)(const V(row) * row, size_t at, size_t count) {
+    return V(any_under)(V(kept), row, at, count, V(faint_exponential));
+}
+static ALWAYS_INLINE V(vec) V(scaled_down)(const V(row) * row, size_t at, size_t k, size_t count) {
+    return V(scale_down)(V(kept)(row, at, k, count), row->result);
+}
+static ALWAYS_INLINE bool V(normal_faint)(const V(row) * row, size_t at, size_t count) {
+    return V(any_under)(V(distance), row, at, count, V(faint_distance));
+}
+static ALWAYS_INLINE V(vec) V(normal_down)(const V(row) * row, size_t at, size_t k, size_t count) {
+    return V(scale_down)(V(exp_shifted)(V(distance)(row, at, k, count)), row->result);
+}
+WRITING_FAINT(scaled, V(scaled_faint), V(scaled_down))
+WRITING_FAINT(normal, V(normal_faint), V(normal_down))
 WRITING(log_normal)
 
 /* One row is written while the exponentials of a later one are found and the maximum of a still
@@ -73,7 +89,8 @@ WRITING(log_normal)
         V(row) here = *row, then = *next;                                                          \
         V(lanes) tops;                                                                             \
         V(sink)(&tops);                                                                            \
-        double sum = V(reduce_beside)(&then, n, V(sum_step), &here, 0, V(name##_step), &tops).sum; \
+        double sum =                                                                               \
+            V(reduce_beside)(&then, n, V(sum_step), NULL, &here, 0, V(name##_step), &tops).sum;    \
         *top = V(highest)(&tops);                                                                  \
         return sum;                                                                                \
     }                                                                                              \
@@ -84,9 +101,9 @@ WRITING(log_normal)
         V(sink)(&tops);                                                                            \
         size_t lead = V(lead)(here.out, n);                                                        \
         if (lead) V(name##_step)(&here, 0, lead, &tops);                                           \
-        double sum =                                                                               \
-            V(reduce_beside)(&then, n, V(sum_step), &here, lead, V(name##_stream_step), &tops)     \
-                .sum;                                                                              \
+        double sum = V(reduce_beside)(&then, n, V(sum_step), NULL, &here, lead,                    \
+                                      V(name##_stream_step), &tops)                                \
+                         .sum;                                                                     \
         *top = V(highest)(&tops);                                                                  \
         return sum;                                                                                \
     }
@@ -215,7 +232,7 @@ static ALWAYS_INLINE void V(chunk_rows)(const softjac_call *call, size_t begin, 
             next.shift = top[r % EARLY];
             next.kept = next.out;
             V(settle)
-            (&next, n, log, V(chunk_sums)(&next, n, log ? V(exp_sum_step) : V(exp_step)).sum);
+            (&next, n, log, V(chunk_sums)(&next, n, log ? V(exp_sum_step) : V(exp_step), NULL).sum);
         }
         if (r > begin && isnan(row.sum))
             V(fill_nan)(row.out, n);

@@ -6,7 +6,17 @@ static ALWAYS_INLINE V(vec) V(outer)(const V(row) * row, size_t at, size_t k, si
     V(vec) y = V(load_part)(row->first + at, k, count, 0);
     return V(mul)(V(mul)(V(set)(row->result), y), V(set)(row->scale));
 }
-WRITING(outer)
+/* The same by way of double; see faint.h. */
+static ALWAYS_INLINE V(vec) V(outer_wide)(const V(row) * row, size_t at, size_t k, size_t count) {
+    V(vec) y = V(load_part)(row->first + at, k, count, 0);
+    V(vec) product = V(mul_wide)(V(set)(row->result), y);
+    return row->scale == 1 ? product : V(mul_wide)(product, V(set)(row->scale));
+}
+static ALWAYS_INLINE bool V(outer_faint)(const V(row) * row, size_t at, size_t count) {
+    (void)at, (void)count;
+    return row->faint;
+}
+WRITING_FAINT(outer, V(outer_faint), V(outer_wide))
 
 /* out = -exp(first). */
 static ALWAYS_INLINE void V(minus_exp_step)(const V(row) * row, size_t at, size_t count,
@@ -20,10 +30,12 @@ static ALWAYS_INLINE void V(minus_exp_step)(const V(row) * row, size_t at, size_
 
 static void V(jacobian)(const softjac_call *call, size_t begin, size_t end) {
     size_t n = call->n;
+    bool faint = false;
     for (size_t line = begin; line < end; line++) {
         size_t i = line % n;
         const REAL *y = ROW_POINTER(const REAL, call->first, call->ld_first, line / n);
-        V(row) row = {.first = y, .scale = (REAL)call->scale, .result = -y[i]};
+        if (line == begin || i == 0) faint = V(holds_faint)(y, n);
+        V(row) row = {.first = y, .scale = (REAL)call->scale, .result = -y[i], .faint = faint};
         row.out = ROW_POINTER(REAL, call->out, call->ld_out, line);
         V(write_outer)(&row, n, call->stream);
         /* Where y_i is large, the others' sum has what 1 - y_i lost. */

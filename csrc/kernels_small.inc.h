@@ -65,8 +65,11 @@ static ALWAYS_INLINE void V(forward_group)(const softjac_call *call, size_t begi
             d[r][k] = V(sub)(d[r][k], V(set)(number[r]));
             V(store)(dense + r * n + k * WIDTH, d[r][k]);
         }
-    for (size_t i = 0; i < rows * n; i += WIDTH)
+    V(vec) least = V(set)(0);
+    for (size_t i = 0; i < rows * n; i += WIDTH) {
+        least = V(min)(V(load_part)(dense + i, 0, rows * n - i, 0), least);
         V(store)(dense + i, V(exp_shifted)(V(load)(dense + i)));
+    }
     for (size_t r = 0; r < rows; r++) {
         V(vec) sum[QUARTER];
         EACH_QUARTER sum[k] = t[r][k] = V(load_tail)(dense + r * n + k * WIDTH, V(part)(n, k), 0);
@@ -89,9 +92,11 @@ static ALWAYS_INLINE void V(forward_group)(const softjac_call *call, size_t begi
     } else {
         for (size_t r = 0; r < rows; r++) number[r] = (REAL)(1.0 / totals[r]);
     }
+    bool faint = !log && V(any_below)(least, V(set)(V(faint_distance)));
     for (size_t r = 0; r < rows; r++)
-        EACH_QUARTER t[r][k] =
-            log ? V(sub)(d[r][k], V(set)(number[r])) : V(mul)(t[r][k], V(set)(number[r]));
+        EACH_QUARTER t[r][k] = log     ? V(sub)(d[r][k], V(set)(number[r]))
+                               : faint ? V(scale_down)(t[r][k], number[r])
+                                       : V(mul)(t[r][k], V(set)(number[r]));
     V(store_rows)(call, begin, rows, t);
     if (isnan(V(sum_lanes)(total)))
         for (size_t r = 0; r < rows; r++)
@@ -118,7 +123,7 @@ static NOINLINE void V(unusual_products)(const softjac_call *call, size_t begin,
         V(row) row = V(row_of)(call, r);
         V(centre)(&row, call->n, V(dot_over)(&row, call->n), V(centred_dot_over));
         if (isfinite(row.result))
-            V(write_centred_product)(&row, call->n, false);
+            V(write_product)(&row, call->n, false);
         else
             V(nonfinite)(&row, call->n, false);
     }
@@ -140,11 +145,15 @@ static ALWAYS_INLINE void V(product_group)(const softjac_call *call, size_t begi
         EACH_QUARTER y[r][k] = V(load_tail)(first + k * WIDTH, V(part)(n, k), 0);
         EACH_QUARTER dy[r][k] = V(load_tail)(second + k * WIDTH, V(part)(n, k), 0);
     }
+    const bool faint = V(any_faint)(y[0], rows * QUARTER);
     for (int pass = 0;; pass++) {
         for (size_t r = 0; r < rows; r++) {
             V(vec) product[QUARTER], size[QUARTER];
             /* Beyond n, y is 0, and so is its product with any centre. */
-            EACH_QUARTER product[k] = V(mul)(y[r][k], V(sub)(dy[r][k], V(set)(centres[r])));
+            EACH_QUARTER {
+                V(vec) e = V(sub)(dy[r][k], V(set)(centres[r]));
+                product[k] = faint ? V(mul_faint)(y[r][k], e) : V(mul)(y[r][k], e);
+            }
             EACH_QUARTER size[k] = V(abs)(product[k]);
             one[r] = V(fold_quarter)(product);
             sizes[r] = V(fold_quarter)(size);
@@ -162,8 +171,8 @@ static ALWAYS_INLINE void V(product_group)(const softjac_call *call, size_t begi
     }
     V(store)(sums, t);
     for (size_t r = 0; r < rows; r++) EACH_QUARTER {
-            V(vec) e = V(sub)(dy[r][k], V(set)(centres[r]));
-            y[r][k] = V(mul)(y[r][k], V(sub)(e, V(set)(sums[r])));
+            V(vec) e = V(sub)(V(sub)(dy[r][k], V(set)(centres[r])), V(set)(sums[r]));
+            y[r][k] = faint ? V(mul_faint)(y[r][k], e) : V(mul)(y[r][k], e);
         }
     V(store_rows)(call, begin, rows, y);
 }

@@ -5,7 +5,7 @@ typedef struct {
     V(row) row;
     size_t n;
     bool log, stream;
-    double *found; /* two numbers a piece: what it came to */
+    V(sums) * found; /* what each piece came to; its maximum in place of the size */
 } V(split);
 
 static V(row) V(part_of)(const V(row) * row, size_t at) {
@@ -22,8 +22,8 @@ static softjac_status V(split_sums)(void *context, size_t begin, size_t end) {
     for (size_t p = begin; p < end; p++) {
         size_t at = p * PIECE, length = split->n - at < PIECE ? split->n - at : PIECE;
         REAL top;
-        split->found[2 * p + 1] = V(piece_sum)(split->row.first + at, length, &top);
-        split->found[2 * p] = top;
+        split->found[p].sum = V(piece_sum)(split->row.first + at, length, &top);
+        split->found[p].size = top;
     }
     softjac_leave_environment(environment);
     return SOFTJAC_OK;
@@ -35,9 +35,7 @@ static softjac_status V(split_dots)(void *context, size_t begin, size_t end) {
     for (size_t p = begin; p < end; p++) {
         size_t at = p * BLOCK, length = split->n - at < BLOCK ? split->n - at : BLOCK;
         V(row) part = V(part_of)(&split->row, at);
-        V(sums) sums = (part.shift == 0 ? V(dot_over) : V(centred_dot_over))(&part, length);
-        split->found[2 * p] = sums.sum;
-        split->found[2 * p + 1] = sums.size;
+        split->found[p] = (part.shift == 0 ? V(dot_over) : V(centred_dot_over))(&part, length);
     }
     softjac_leave_environment(environment);
     return SOFTJAC_OK;
@@ -49,7 +47,7 @@ static softjac_status V(split_write)(void *context, size_t begin, size_t end) {
     size_t at = begin * BLOCK, last = end * BLOCK < split->n ? end * BLOCK : split->n;
     V(row) part = V(part_of)(&split->row, at);
     if (split->row.second)
-        V(write_centred_product)(&part, last - at, split->stream);
+        V(write_product)(&part, last - at, split->stream);
     else if (split->log)
         V(write_log_normal)(&part, last - at, split->stream);
     else
@@ -66,7 +64,7 @@ static bool V(split_forward)(V(split) * split, const softjac_executor *executor)
     double sum = 0;
     REAL top = -INFINITY;
     for (size_t p = 0; p < pieces; p++)
-        V(join)(&sum, &top, (REAL)split->found[2 * p], split->found[2 * p + 1]);
+        V(join)(&sum, &top, (REAL)split->found[p].size, split->found[p].sum);
     split->row.shift = top;
     if (top == -INFINITY || isnan(sum)) return false;
     split->row.result =
@@ -79,11 +77,11 @@ static bool V(split_product)(V(split) * split, const softjac_executor *executor)
     size_t blocks = (split->n + BLOCK - 1) / BLOCK;
     for (int pass = 0;; pass++) {
         softjac_parallel(executor, blocks, V(split_dots), split);
-        V(total) total = {{0, 0}, 0};
-        for (size_t p = 0; p < blocks; p++)
-            V(add_block)(&total, split->found[2 * p], split->found[2 * p + 1]);
+        V(total) total = {{0, 0, false}, 0};
+        for (size_t p = 0; p < blocks; p++) V(add_block)(&total, split->found[p]);
         V(sums) sums = V(all_of)(&total);
         split->row.result = (REAL)sums.sum;
+        split->row.faint = sums.faint;
         if (!isfinite(split->row.result)) return false;
         if (pass == 2 || !(fabs(sums.sum) > 0.5 * sums.size)) return true;
         split->row.shift = (REAL)(split->row.shift + sums.sum);
@@ -99,7 +97,7 @@ static bool V(split_row)(softjac_op op, const softjac_call *call, size_t r,
     split.row.out = ROW_POINTER(REAL, call->out, call->ld_out, r);
     bool product = op == SOFTJAC_PRODUCT;
     if (product) split.row.second = ROW_POINTER(const REAL, call->second, call->ld_second, r);
-    split.found = malloc((n + PIECE - 1) / PIECE * 2 * sizeof(double));
+    split.found = malloc((n + PIECE - 1) / PIECE * sizeof *split.found);
     if (!split.found) return false;
     if ((product ? V(split_product) : V(split_forward))(&split, executor))
         softjac_parallel(executor, (n + BLOCK - 1) / BLOCK, V(split_write), &split);

@@ -136,6 +136,60 @@ static inline bool f32_any(f32_vec a) {
 static inline bool f64_any(f64_vec a) {
     return _mm256_movemask_pd(_mm256_cmp_pd(a, _mm256_setzero_pd(), _CMP_NEQ_UQ)) != 0;
 }
+/* Whether a lane lies below the limit. */
+static inline bool f32_any_below(f32_vec a, f32_vec limit) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, limit, _CMP_LT_OQ)) != 0;
+}
+static inline bool f64_any_below(f64_vec a, f64_vec limit) {
+    return _mm256_movemask_pd(_mm256_cmp_pd(a, limit, _CMP_LT_OQ)) != 0;
+}
+static inline f32_vec f32_min(f32_vec a, f32_vec b) { return _mm256_min_ps(a, b); }
+static inline f64_vec f64_min(f64_vec a, f64_vec b) { return _mm256_min_pd(a, b); }
+/* See faint.h for what these are for. */
+static ALWAYS_INLINE bool f32_none_small(const f32_vec *a, size_t count) {
+    /* All of [2^-63, 2) have bit 29, which a shift makes the sign. */
+    f32_vec common = a[0];
+    UNROLL for (size_t k = 1; k < count; k++) common = _mm256_and_ps(common, a[k]);
+    __m256i bit = _mm256_slli_epi32(_mm256_castps_si256(common), 2);
+    return _mm256_movemask_ps(_mm256_castsi256_ps(bit)) == 0xff;
+}
+static inline bool f32_any_faint(const f32_vec *a, size_t count) {
+    /* As integers less one zeros are the largest. */
+    const __m256i one = _mm256_set1_epi32(1), limit = _mm256_set1_epi32(f32_faint_bits - 2);
+    __m256i least = _mm256_set1_epi32(-1);
+    UNROLL for (size_t k = 0; k < count; k++) least =
+        _mm256_min_epu32(_mm256_sub_epi32(_mm256_castps_si256(a[k]), one), least);
+    __m256i below = _mm256_cmpeq_epi32(_mm256_min_epu32(least, limit), least);
+    return _mm256_movemask_ps(_mm256_castsi256_ps(below)) != 0;
+}
+static inline f32_vec f32_mul_wide(f32_vec a, f32_vec b) {
+#define UPPER(v) _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1))
+#define LOWER(v) _mm256_cvtps_pd(_mm256_castps256_ps128(v))
+    __m128 low = _mm256_cvtpd_ps(_mm256_mul_pd(LOWER(a), LOWER(b)));
+    __m128 high = _mm256_cvtpd_ps(_mm256_mul_pd(UPPER(a), UPPER(b)));
+#undef UPPER
+#undef LOWER
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
+}
+static inline f64_vec f64_mul_wide(f64_vec a, f64_vec b) { return f64_mul(a, b); }
+static inline f32_vec f32_mul_faint(f32_vec a, f32_vec b) { return f32_mul_wide(a, b); }
+static inline f64_vec f64_mul_faint(f64_vec a, f64_vec b) { return f64_mul(a, b); }
+static inline f32_vec f32_scale_faint(f32_vec a, f32_vec c, f32_vec units) {
+    const f32_vec limit = _mm256_set1_ps(f32_subnormal_units), two_to_23 = _mm256_set1_ps(0x1p23f);
+    f32_vec below = _mm256_cmp_ps(_mm256_mul_ps(a, units), limit, _CMP_LT_OQ);
+    __m256i sum = _mm256_castps_si256(_mm256_fmadd_ps(a, units, two_to_23));
+    __m256i count = _mm256_sub_epi32(sum, _mm256_castps_si256(two_to_23));
+    f32_vec product = _mm256_mul_ps(_mm256_andnot_ps(below, a), c);
+    return _mm256_blendv_ps(product, _mm256_castsi256_ps(count), below);
+}
+static inline f64_vec f64_scale_faint(f64_vec a, f64_vec c, f64_vec units) {
+    const f64_vec limit = _mm256_set1_pd(f64_subnormal_units), two_to_52 = _mm256_set1_pd(0x1p52);
+    f64_vec below = _mm256_cmp_pd(_mm256_mul_pd(a, units), limit, _CMP_LT_OQ);
+    __m256i sum = _mm256_castpd_si256(_mm256_fmadd_pd(a, units, two_to_52));
+    __m256i count = _mm256_sub_epi64(sum, _mm256_castpd_si256(two_to_52));
+    f64_vec product = _mm256_mul_pd(_mm256_andnot_pd(below, a), c);
+    return _mm256_blendv_pd(product, _mm256_castsi256_pd(count), below);
+}
 /* Lane r: what sum_lanes or max_lanes gives for a[r], by the same tree. Each step halves two
    vectors into one. */
 #define ROWS_OF_8(name, op)                                                                        \

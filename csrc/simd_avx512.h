@@ -109,6 +109,73 @@ static inline bool f32_any(f32_vec a) {
 static inline bool f64_any(f64_vec a) {
     return _mm512_cmp_pd_mask(a, _mm512_setzero_pd(), _CMP_NEQ_UQ) != 0;
 }
+/* Whether a lane lies below the limit. */
+static inline bool f32_any_below(f32_vec a, f32_vec limit) {
+    return _mm512_cmp_ps_mask(a, limit, _CMP_LT_OQ) != 0;
+}
+static inline bool f64_any_below(f64_vec a, f64_vec limit) {
+    return _mm512_cmp_pd_mask(a, limit, _CMP_LT_OQ) != 0;
+}
+static inline f32_vec f32_min(f32_vec a, f32_vec b) { return _mm512_min_ps(a, b); }
+static inline f64_vec f64_min(f64_vec a, f64_vec b) { return _mm512_min_pd(a, b); }
+/* See faint.h for what these are for. */
+static ALWAYS_INLINE bool f32_none_small(const f32_vec *a, size_t count) {
+    /* All of [2^-63, 2) have bit 29. */
+    __m512i common = _mm512_set1_epi32(1 << 29);
+    UNROLL for (size_t k = 0; k < count; k += 2) common = _mm512_ternarylogic_epi32(
+        common, _mm512_castps_si512(a[k]), _mm512_castps_si512(a[k + 1]), 0x80);
+    return !_mm512_testn_epi32_mask(common, common);
+}
+static inline bool f32_any_faint(const f32_vec *a, size_t count) {
+    /* As integers less one zeros are the largest. */
+    __m512i least = _mm512_set1_epi32(-1);
+    UNROLL for (size_t k = 0; k < count; k++) least =
+        _mm512_min_epu32(_mm512_sub_epi32(_mm512_castps_si512(a[k]), _mm512_set1_epi32(1)), least);
+    return _mm512_cmplt_epu32_mask(least, _mm512_set1_epi32(f32_faint_bits - 1)) != 0;
+}
+static inline f32_vec f32_mul_wide(f32_vec a, f32_vec b) {
+#define UPPER(v) _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1))
+#define LOWER(v) _mm512_cvtps_pd(_mm512_castps512_ps256(v))
+    __m256 low = _mm512_cvtpd_ps(_mm512_mul_pd(LOWER(a), LOWER(b)));
+    __m256 high = _mm512_cvtpd_ps(_mm512_mul_pd(UPPER(a), UPPER(b)));
+#undef UPPER
+#undef LOWER
+    return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+}
+static inline f64_vec f64_mul_wide(f64_vec a, f64_vec b) { return f64_mul(a, b); }
+static inline f32_vec f32_mul_faint(f32_vec a, f32_vec b) {
+    /* A subnormal a is k units of 2^-149, and k its bits. The product is |k b| of them, rounded to
+       an integer by adding 2^23, where that is less than 2^23; b gives the sign. */
+    const __m512i two_to_23 = _mm512_set1_epi32(0x4b000000), sign = _mm512_set1_epi32(INT32_MIN);
+    __m512i bits = _mm512_castps_si512(a);
+    __mmask16 faint = _mm512_cmplt_epu32_mask(bits, _mm512_set1_epi32(f32_faint_bits));
+    __m512i magic = _mm512_ternarylogic_epi32(_mm512_castps_si512(b), sign, two_to_23, 0xea);
+    f32_vec sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(bits), b, _mm512_castsi512_ps(magic));
+    __m512i product = _mm512_castps_si512(_mm512_maskz_mul_ps((__mmask16)~faint, a, b));
+    product = _mm512_mask_sub_epi32(product, faint, _mm512_castps_si512(sum), two_to_23);
+    /* Where a or the product is no subnormal after all, it has an exponent. */
+    const __m512i exponent = _mm512_set1_epi32(0x7f800000);
+    if (_mm512_mask_test_epi32_mask(faint, _mm512_or_si512(bits, product), exponent))
+        return f32_mul_wide(a, b);
+    return _mm512_castsi512_ps(product);
+}
+static inline f64_vec f64_mul_faint(f64_vec a, f64_vec b) { return f64_mul(a, b); }
+static inline f32_vec f32_scale_faint(f32_vec a, f32_vec c, f32_vec units) {
+    f32_vec limit = _mm512_set1_ps(f32_subnormal_units);
+    __mmask16 below = _mm512_cmp_ps_mask(_mm512_mul_ps(a, units), limit, _CMP_LT_OQ);
+    __m512i sum = _mm512_castps_si512(_mm512_fmadd_ps(a, units, _mm512_set1_ps(0x1p23f)));
+    __m512i product = _mm512_castps_si512(_mm512_maskz_mul_ps((__mmask16)~below, a, c));
+    return _mm512_castsi512_ps(
+        _mm512_mask_sub_epi32(product, below, sum, _mm512_set1_epi32(0x4b000000)));
+}
+static inline f64_vec f64_scale_faint(f64_vec a, f64_vec c, f64_vec units) {
+    f64_vec limit = _mm512_set1_pd(f64_subnormal_units);
+    __mmask8 below = _mm512_cmp_pd_mask(_mm512_mul_pd(a, units), limit, _CMP_LT_OQ);
+    __m512i sum = _mm512_castpd_si512(_mm512_fmadd_pd(a, units, _mm512_set1_pd(0x1p52)));
+    __m512i product = _mm512_castpd_si512(_mm512_maskz_mul_pd((__mmask8)~below, a, c));
+    return _mm512_castsi512_pd(
+        _mm512_mask_sub_epi64(product, below, sum, _mm512_castpd_si512(_mm512_set1_pd(0x1p52))));
+}
 /* Lane r: what sum_lanes or max_lanes gives for a[r], by the same tree. Each step halves two
    vectors into one. */
 #define ROWS_OF_16(name, op)                                                                       \

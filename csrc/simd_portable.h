@@ -138,6 +138,25 @@ static inline f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) {
             if (a[l] != 0) return true;                                                            \
         return false;                                                                              \
     }                                                                                              \
+    /* Whether a lane lies below the limit. */                                                     \
+    static inline bool prefix##_any_below(prefix##_vec a, prefix##_vec limit) {                    \
+        for (int l = 0; l < prefix##_width; l++)                                                   \
+            if (a[l] < limit[l]) return true;                                                      \
+        return false;                                                                              \
+    }                                                                                              \
+    static inline prefix##_vec prefix##_min(prefix##_vec a, prefix##_vec b) {                      \
+        prefix##_bits less = a < b;                                                                \
+        return (prefix##_vec)(((prefix##_bits)a & less) | ((prefix##_bits)b & ~less));             \
+    }                                                                                              \
+    /* See faint.h for what these are for. */                                                      \
+    static inline prefix##_vec prefix##_scale_faint(prefix##_vec a, prefix##_vec c,                \
+                                                    prefix##_vec units) {                          \
+        prefix##_bits below = (prefix##_bits)(a * units < prefix##_subnormal_units);               \
+        prefix##_vec one = prefix##_set((real)((u##integer)1 << mantissa));                        \
+        prefix##_bits count = (prefix##_bits)prefix##_fma(a, units, one) - (prefix##_bits)one;     \
+        prefix##_vec product = (prefix##_vec)((prefix##_bits)a & ~below) * c;                      \
+        return (prefix##_vec)(((prefix##_bits)product & ~below) | (count & below));                \
+    }                                                                                              \
     /* Lane r: what sum_lanes or max_lanes gives for a[r]. */                                      \
     static inline prefix##_vec prefix##_sum_rows(const prefix##_vec *a) {                          \
         prefix##_vec sums;                                                                         \
@@ -152,6 +171,29 @@ static inline f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) {
 
 PORTABLE_VOCABULARY(f32, float, int32_t, 23)
 PORTABLE_VOCABULARY(f64, double, int64_t, 52)
+
+static inline bool f32_any_faint(const f32_vec *a, size_t count) {
+    f32_bits found = {0};
+    for (size_t k = 0; k < count; k++) {
+        f32_bits below = (f32_bits)a[k] - 1;
+        found |= ~below & (below < f32_faint_bits - 1);
+    }
+    return f32_any((f32_vec)(found & 0x3f800000));
+}
+static inline bool f32_none_small(const f32_vec *a, size_t count) {
+    /* All of [2^-63, 2) have bit 29. */
+    f32_bits common = (f32_bits)a[0];
+    for (size_t k = 1; k < count; k++) common &= (f32_bits)a[k];
+    return common[0] & common[1] & common[2] & common[3] & 1 << 29;
+}
+static inline f32_vec f32_mul_wide(f32_vec a, f32_vec b) {
+    typedef double wide __attribute__((vector_size(32)));
+    return __builtin_convertvector(
+        __builtin_convertvector(a, wide) * __builtin_convertvector(b, wide), f32_vec);
+}
+static inline f64_vec f64_mul_wide(f64_vec a, f64_vec b) { return a * b; }
+static inline f32_vec f32_mul_faint(f32_vec a, f32_vec b) { return f32_mul_wide(a, b); }
+static inline f64_vec f64_mul_faint(f64_vec a, f64_vec b) { return a * b; }
 
 static inline void stream_fence(void) {}
 

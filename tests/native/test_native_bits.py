@@ -36,14 +36,18 @@ def bits(array: Any) -> bytes:
 @pytest.mark.parametrize("isa", ISAS[1:])
 @pytest.mark.parametrize("suffix", DTYPES)
 def test_every_isa_gives_the_portable_bits(isa: str, suffix: str) -> None:
-    """Each ISA agrees with plain C in every op, at all small and some large sizes, scaled too."""
+    """Each ISA agrees with plain C in every op, at all small and some large sizes, scaled too.
+
+    Every fifth batch has logits so far apart that most probabilities are subnormal or 0.
+    """
     if library(isa) is None:
         pytest.skip(f"this processor has no {isa}; it has {', '.join(available())}")
     for op in OPS:
         sizes = range(1, 70) if op in JACOBIANS else (*range(1, 301), *LARGE)
         for n in sizes:
             scale = 1.0 if n % 3 else 0.37
-            inputs = operands(op, 4 if n < 300 else 3, n, suffix)
+            spread = 3.0 if n % 5 else 60.0
+            inputs = operands(op, 4 if n < 300 else 3, n, suffix, spread=spread)
             got = run(library(isa), op, *inputs, scale=scale)
             want = run(library("portable"), op, *inputs, scale=scale)
             assert bits(got) == bits(want), (op, n)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from native_isas import library
+from native_isas import available, library
 
 from softjac.native import _library
 
@@ -113,3 +113,22 @@ def test_forcing_an_isa_forces_it() -> None:
         lib = library(isa)
         assert lib is None or ffi.string(lib.softjac_isa()).decode() == isa
     assert library("portable") is not None
+
+
+ISA_FLAGS = {
+    "portable": [],
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"],
+}
+
+
+@pytest.mark.parametrize("isa", available())
+def test_products_of_faint_numbers_are_those_of_the_processor(isa: str, tmp_path: Path) -> None:
+    """By double or by integers, a product with a subnormal number has the bits of a plain one."""
+    program = tmp_path / "faint"
+    flags = ["-std=c11", "-O2", "-ffp-contract=off", f"-I{SOURCE}", f'-DSIMD="simd_{isa}.h"']
+    source = Path(__file__).with_name("faint_products.c")
+    command = [COMPILER, *flags, *ISA_FLAGS[isa], str(source), "-o", str(program), "-lm"]
+    subprocess.run(command, check=True)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
