@@ -19,6 +19,9 @@ $(SOFTJAC_OBJECTS_DIR)/kernels_avx512.o: SOFTJAC_ISA_FLAGS := -O3 -mavx512f -mav
 lib: $(SOFTJAC_LIBRARY) softjac/native/_abi.py ## build the C library and its cffi module
 
 $(SOFTJAC_OBJECTS_DIR)/%.o: csrc/%.c $(wildcard csrc/*.h) csrc/lib.mk
+	@command -v $(firstword $(CC)) >/dev/null || { \
+	  echo "no C compiler: '$(CC)' is not found; install gcc or clang, or name one: make CC=..." >&2; \
+	  exit 2; }
 	@mkdir -p $(@D)
 	$(CC) $(SOFTJAC_CFLAGS) $(SOFTJAC_ISA_FLAGS) -c $< -o $@
 

@@ -55,7 +55,12 @@ def cli() -> None:
 
 @cli.command(epilog="Exit status: 0 verified, 1 refuted, 2 cannot run, 3 inconclusive.")
 @click.argument("target", required=False, shell_complete=files)
-@click.option("--all", "every", is_flag=True, help="Every candidate of softjac.toml.")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Every candidate of softjac.toml, or of [tool.softjac] in pyproject.toml.",
+)
 @candidate_options
 @click.option(
     "--effort",
@@ -160,12 +165,14 @@ def replay(context: click.Context, /, replay: str, target: str, **options: Any) 
     """
     from softjac.oracle.config import Entry
     from softjac.oracle.reports.live import Live
-    from softjac.oracle.verdict import replay as run_again
 
     entry = Entry(target, target, given(options))
-    report = run_again(replay, target, **entry.options)
-    report.command = entry.command
     with Live(console()) as live:
+        live.progress("starting")  # JAX takes its time
+        from softjac.oracle.verdict import replay as run_again
+
+        report = run_again(replay, target, **entry.options)
+        report.command = entry.command
         live.finish(report)
     context.exit(1 if report.verdict == "refuted" else 0)
 

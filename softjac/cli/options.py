@@ -47,7 +47,11 @@ def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="OP",
             help="What it claims to compute; softjac ops lists them.",
         ),
-        click.option("--prototype", metavar="TEXT", help="Its C prototype; names are roles."),
+        click.option(
+            "--prototype",
+            metavar="TEXT",
+            help="Its C prototype; the parameter names are the roles.",
+        ),
         click.option(
             "--header", type=FILE, metavar="FILE", help="Take the prototype from a header."
         ),
@@ -62,7 +66,9 @@ def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="It is a differentiable forward function: judge its derivative.",
         ),
-        click.option("--dtype", type=click.Choice(DTYPES), help="Default: the prototype's."),
+        click.option(
+            "--dtype", type=click.Choice(DTYPES), help="Default: the prototype's, else float32."
+        ),
         click.option(
             "--assume",
             multiple=True,
@@ -70,7 +76,12 @@ def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="A precondition over n, rows and strides, such as 'n % 8 == 0'. Repeatable.",
         ),
         click.option("--not-reentrant", is_flag=True, help="It claims one caller at a time."),
-        click.option("--align", type=int, metavar="BYTES", help="Alignment of its pointers."),
+        click.option(
+            "--align",
+            type=int,
+            metavar="BYTES",
+            help="The alignment that it demands of its pointers. Default: the dtype's.",
+        ),
         click.option(
             "--in-place",
             multiple=True,
@@ -83,14 +94,29 @@ def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(("strict", "report")),
             help="Whether NaN, +inf and rows of -inf must follow JAX. Default: report.",
         ),
-        click.option("--over-read", type=int, metavar="BYTES", help="Reads past inputs allowed."),
-        click.option("--cflags", multiple=True, metavar="FLAGS", help="More compiler flags."),
+        click.option(
+            "--over-read",
+            type=int,
+            metavar="BYTES",
+            help="How far it may read past an input by contract. Default: 0.",
+        ),
+        click.option(
+            "--cflags",
+            multiple=True,
+            metavar="FLAGS",
+            help="More compiler flags, such as --cflags=-O3. Repeatable.",
+        ),
         click.option(
             "--array",
             type=click.Choice(("numpy", "jax", "torch")),
             help="The arrays that a Python callable takes. Default: what it accepts.",
         ),
-        click.option("--timeout", type=float, metavar="SECONDS", help="Default: 10 per call."),
+        click.option(
+            "--timeout",
+            type=float,
+            metavar="SECONDS",
+            help="The longest that a call may take. Default: 10.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
