@@ -106,7 +106,7 @@ C_SOURCES = $(wildcard csrc/*.c csrc/*.h)
 
 .PHONY: docs
 docs: $(VENV)/.with-docs ## the documentation, in build/site
-	$(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
 
 .PHONY: docs-outputs
 docs-outputs: $(VENV)/.with-test lib ## run the commands in the documentation, write what they print

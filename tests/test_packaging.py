@@ -130,3 +130,24 @@ def test_what_is_imported_is_a_dependency() -> None:
             if not distributions(packages.get(name, [name])) & asked:
                 missing.append((file.name, name))
     assert not missing
+
+
+WORKFLOWS = sorted((TOP / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
+def test_workflows_run_what_the_makefile_has(workflow: Path) -> None:
+    """CI runs the commands that a contributor runs: every target that it names exists."""
+    rules = "".join(f.read_text("utf-8") for f in (TOP / "Makefile", TOP / "csrc" / "lib.mk"))
+    named = re.findall(r"run: make (.+)", workflow.read_text("utf-8"))
+    targets = {word for line in named for word in line.split() if "=" not in word}
+    assert targets <= set(re.findall(r"^([a-z-]+):", rules, re.MULTILINE))
+
+
+@pytest.mark.skipif(not WORKFLOWS, reason="a source distribution has no workflows")
+def test_every_python_that_is_claimed_is_tested() -> None:
+    """The classifiers' versions of Python are those of the workflow of the tests."""
+    claimed = re.findall(r"Python :: (3\.\d+)", " ".join(PROJECT["classifiers"]))
+    (workflow,) = (file for file in WORKFLOWS if file.stem == "test")
+    tested = re.findall(r'python: "(3\.\d+)"', workflow.read_text("utf-8"))
+    assert sorted(claimed) == sorted(tested)

@@ -52,6 +52,8 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=120.0, help="seconds")
     parser.add_argument("program", nargs=argparse.REMAINDER)
     options = parser.parse_args()
+    if not options.program:
+        parser.error("which program? Such as: launch.py --processes 2 program.py")
     error = run(options.program, options.processes, options.limit)
     if error:
         sys.exit(f"launch: {error}")
