@@ -1,6 +1,6 @@
-/* Products with the Jacobian.
+/* Products with the Jacobian of softmax.
 
-   softmax, VJP and JVP alike: y_i ((dy_i - c) - t), t = sum y_j (dy_j - c), for any centre c, since
+   VJP and JVP alike: y_i ((dy_i - c) - t), t = sum y_j (dy_j - c), for any centre c, since
    J 1 = 0. With D = sum y_j |dy_j - s|, s = sum y_j dy_j, the result is accurate relative to
    y_i (|dy_i - s| + D) where |c - s| is of the order of D. A pass with centre c gives t and
    T = sum y_j |dy_j - c|; D >= T - |s - c| and s - c = t, so |t| <= T/2 proves |c - s| <= D and
@@ -26,25 +26,7 @@ static ALWAYS_INLINE V(vec)
     return plain ? t : V(sub)(t, V(set)(row->shift));
 }
 
-/* The probabilities of a row of log-probabilities. */
-static ALWAYS_INLINE V(vec) V(probability)(const V(row) * row, size_t at, size_t k, size_t count) {
-    V(vec) t = V(exp_shifted)(V(load_part)(row->first + at, k, count, -INFINITY));
-    return V(mul)(t, V(set)(1 / V(shift_factor)));
-}
-
-/* The same where some are faint. */
-static ALWAYS_INLINE V(vec) V(log_part)(const V(row) * row, size_t at, size_t k, size_t count) {
-    return V(load_part)(row->first + at, k, count, 0);
-}
-static ALWAYS_INLINE bool V(log_faint)(const V(row) * row, size_t at, size_t count) {
-    return V(any_under)(V(log_part), row, at, count, V(faint_distance));
-}
-static ALWAYS_INLINE V(vec)
-    V(faint_probability)(const V(row) * row, size_t at, size_t k, size_t count) {
-    V(vec) t = V(exp_shifted)(V(load_part)(row->first + at, k, count, -INFINITY));
-    return V(scale_down)(t, 1 / V(shift_factor));
-}
-
+/* y (dy - c), to its sum and that of its magnitude. */
 static ALWAYS_INLINE void V(dot)(const V(row) * row, size_t at, size_t count, V(lanes) * lanes,
                                  bool plain, bool faint) {
     V(vec) product[VECTORS];
@@ -66,18 +48,6 @@ DOT(centred_dot, false, false)
 #undef DOT
 REDUCTION_FAINT(dot, faint_dot)
 REDUCTION_FAINT(centred_dot, faint_dot)
-static ALWAYS_INLINE void V(log_dot_step)(const V(row) * row, size_t at, size_t count,
-                                          V(lanes) * lanes) {
-    V(vec) product[VECTORS];
-    if (V(log_faint)(row, at, count))
-        EACH_VECTOR product[k] = V(mul_faint)(V(faint_probability)(row, at, k, count),
-                                              V(centred)(row, at, k, count, false));
-    else
-        EACH_VECTOR product[k] =
-            V(mul)(V(probability)(row, at, k, count), V(centred)(row, at, k, count, false));
-    V(add_products)(lanes, product);
-}
-REDUCTION(log_dot)
 
 static V(row) V(row_of)(const softjac_call *call, size_t r) {
     return (V(row)){.first = ROW_POINTER(const REAL, call->first, call->ld_first, r),
@@ -98,7 +68,7 @@ static void V(centre)(V(row) * row, size_t n, V(sums) sums,
     }
 }
 
-/* y ((dy - c) - t), and (x_dot - c) - t for log-probabilities. */
+/* (dy - c) - t, and y times that. */
 static ALWAYS_INLINE V(vec) V(free_of_mean)(const V(row) * row, size_t at, size_t k, size_t count) {
     return V(sub)(V(centred)(row, at, k, count, false), V(set)(row->result));
 }
@@ -116,18 +86,18 @@ static ALWAYS_INLINE V(vec)
     V(vec) y = V(load_part)(row->first + at, k, count, 0);
     return V(mul_faint)(y, V(free_of_mean)(row, at, k, count));
 }
-WRITING(free_of_mean)
 WRITING(plain_product)
 WRITING(centred_product)
 WRITING(faint_product)
 
+/* A row's product, by the cheapest of the three ways. */
 static void V(write_product)(const V(row) * row, size_t n, bool stream) {
     (row->faint        ? V(write_faint_product)
      : row->shift == 0 ? V(write_plain_product)
                        : V(write_centred_product))(row, n, stream);
 }
 
-/* The same where a sum is infinite or NaN: element by element, with one NaN. */
+/* It where a sum is infinite or NaN: element by element, with one NaN. */
 static void V(nonfinite)(const V(row) * row, size_t n, bool log) {
     for (size_t i = 0; i < n; i++) {
         REAL e = (row->second[i] - row->shift) - row->result;
@@ -141,13 +111,8 @@ static void V(nonfinite)(const V(row) * row, size_t n, bool log) {
     static NOINLINE V(sums)                                                                        \
         V(value##_beside)(const V(row) * next, size_t n, const V(row) * row, bool stream) {        \
         V(row) here = *row, then = *next;                                                          \
-        if (!stream)                                                                               \
-            return V(reduce_beside)(&then, n, V(dot_step), V(faint_dot_step), &here, 0,            \
-                                    V(value##_step), NULL);                                        \
-        size_t lead = V(lead)(here.out, n);                                                        \
-        if (lead) V(value##_step)(&here, 0, lead, NULL);                                           \
-        return V(reduce_beside)(&then, n, V(dot_step), V(faint_dot_step), &here, lead,             \
-                                V(value##_stream_step), NULL);                                     \
+        return V(sum_beside)(&then, n, V(dot_step), V(faint_dot_step), &here, V(value##_step),     \
+                             V(value##_stream_step), stream, NULL);                                \
     }
 DOT_BESIDE(plain_product)
 DOT_BESIDE(centred_product)
@@ -188,9 +153,12 @@ static ALWAYS_INLINE void V(chunk_product_rows)(const softjac_call *call, size_t
     V(row) row = V(row_of)(call, begin);
     V(sums) sums = V(chunk_sums)(&row, n, V(dot_step), V(faint_dot_step));
     for (size_t r = begin; r < end; r++) {
-        V(row) next = r + 1 < end ? V(row_of)(call, r + 1) : row;
-        V(sums)
-        next_sums = r + 1 < end ? V(chunk_sums)(&next, n, V(dot_step), V(faint_dot_step)) : sums;
+        V(row) next = row;
+        V(sums) next_sums = sums;
+        if (r + 1 < end) {
+            next = V(row_of)(call, r + 1);
+            next_sums = V(chunk_sums)(&next, n, V(dot_step), V(faint_dot_step));
+        }
         row.result = (REAL)sums.sum;
         bool plain = fabs(sums.sum) <= 0.5 * sums.size && isfinite(row.result);
         if (plain && !sums.faint) {
@@ -224,88 +192,5 @@ static void V(product)(const softjac_call *call, size_t begin, size_t end) {
         (stream ? V(chunk_products_stream) : V(chunk_products))(call, begin, end);
     else
         V(product_rows)(call, begin, end, stream);
-    if (stream) stream_fence();
-}
-
-static void V(log_jvp)(const softjac_call *call, size_t begin, size_t end) {
-    size_t n = call->n;
-    bool stream = call->stream;
-    for (size_t r = begin; r < end; r++) {
-        V(row) row = V(row_of)(call, r);
-        V(centre)(&row, n, V(log_dot_over)(&row, n), V(log_dot_over));
-        if (isfinite(row.result))
-            V(write_free_of_mean)(&row, n, stream);
-        else
-            V(nonfinite)(&row, n, true);
-        if (call->scale != 1) V(scale_row)(row.out, row.out, n, (REAL)call->scale);
-    }
-    if (stream) stream_fence();
-}
-
-/* The sum of the cotangent. */
-static ALWAYS_INLINE void V(sum_step)(const V(row) * row, size_t at, size_t count,
-                                      V(lanes) * lanes) {
-    EACH_VECTOR lanes->sum[k] = V(add)(lanes->sum[k], V(load_part)(row->second + at, k, count, 0));
-}
-REDUCTION(sum)
-
-/* The sum of a row without its element k. */
-static double V(sum_without)(const REAL *a, size_t n, size_t k) {
-    V(row) part = {.second = a};
-    double sum = V(sum_over)(&part, k).sum;
-    part.second = a + k + 1;
-    return sum + V(sum_over)(&part, n - k - 1).sum;
-}
-
-static size_t V(position)(const REAL *a, size_t n, REAL value) {
-    size_t i = 0;
-    while (i < n && a[i] != value) i++;
-    return i;
-}
-
-/* dy - exp(y) sum(dy). */
-static ALWAYS_INLINE V(vec) V(log_pulled)(const V(row) * row, size_t at, size_t k, size_t count) {
-    V(vec) y = V(probability)(row, at, k, count);
-    V(vec) dy = V(load_part)(row->second + at, k, count, 0);
-    return V(sub)(dy, V(mul)(y, V(set)(row->result)));
-}
-static ALWAYS_INLINE V(vec)
-    V(faint_log_pulled)(const V(row) * row, size_t at, size_t k, size_t count) {
-    V(vec) y = V(faint_probability)(row, at, k, count);
-    V(vec) dy = V(load_part)(row->second + at, k, count, 0);
-    return V(sub)(dy, V(mul_faint)(y, V(set)(row->result)));
-}
-WRITING_FAINT(log_pulled, V(log_faint), V(faint_log_pulled))
-
-/* Where one class k has half of the probability or more, 1 - y_k and the others' cotangents are
-   formed without it: dx_k = (1 - y_k) dy_k - y_k sum_{j != k} dy_j. */
-static void V(log_vjp_row)(V(row) * row, size_t n, bool stream) {
-    const double half = -0.69314718055994530942;
-    REAL top = V(row_max)(row->first, n);
-    double total = V(sum_over)(row, n).sum;
-    size_t k = top >= (REAL)half ? V(position)(row->first, n, top) : n;
-    REAL dx_k = 0;
-    if (k < n) {
-        REAL dy_k = row->second[k];
-        double others = V(sum_without)(row->second, n, k);
-        total = others + dy_k;
-        double rest = one_minus_exp(top);
-        dx_k = (REAL)(rest * dy_k - (1 - rest) * others);
-    }
-    row->result = (REAL)total;
-    V(write_log_pulled)(row, n, stream);
-    if (k < n) row->out[k] = dx_k;
-    if (!isfinite(row->result))
-        for (size_t i = 0; i < n; i++)
-            if (isnan(row->out[i])) row->out[i] = (REAL)NAN;
-}
-
-static void V(log_vjp)(const softjac_call *call, size_t begin, size_t end) {
-    bool stream = call->stream;
-    for (size_t r = begin; r < end; r++) {
-        V(row) row = V(row_of)(call, r);
-        V(log_vjp_row)(&row, call->n, stream);
-        if (call->scale != 1) V(scale_row)(row.out, row.out, call->n, (REAL)call->scale);
-    }
     if (stream) stream_fence();
 }

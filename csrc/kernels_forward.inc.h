@@ -5,6 +5,24 @@
    step by step where they are long or far off (wave_rows). Still longer rows are read once for
    maximum and sum together, piece by piece, and once more for the result. */
 
+/* The largest of a row, by as many running maxima as hide the latency of one; NaN may or may not be
+   it, and shows in the sum instead. */
+static NOINLINE REAL V(row_max)(const REAL *x, size_t n) {
+    enum { MAXIMA = 8 };
+    V(vec) top[MAXIMA];
+    size_t i = 0;
+    UNROLL for (size_t k = 0; k < MAXIMA; k++) top[k] = V(set)(-INFINITY);
+    for (; i + MAXIMA * WIDTH <= n; i += MAXIMA * WIDTH)
+        UNROLL for (size_t k = 0; k < MAXIMA; k++) top[k] =
+            V(max)(V(load)(x + i + k * WIDTH), top[k]);
+    if (i < n)
+        UNROLL for (size_t k = 0; k < MAXIMA; k++) top[k] =
+            V(max)(V(load_part)(x + i, k, n - i, -INFINITY), top[k]);
+    for (size_t half = MAXIMA / 2; half; half /= 2)
+        for (size_t k = 0; k < half; k++) top[k] = V(max)(top[k], top[k + half]);
+    return V(max_lanes)(top[0]);
+}
+
 static ALWAYS_INLINE V(vec) V(distance)(const V(row) * row, size_t at, size_t k, size_t count) {
     return V(sub)(V(load_part)(row->first + at, k, count, -INFINITY), V(set)(row->shift));
 }
@@ -66,47 +84,9 @@ static ALWAYS_INLINE bool V(normal_faint)(const V(row) * row, size_t at, size_t 
 static ALWAYS_INLINE V(vec) V(normal_down)(const V(row) * row, size_t at, size_t k, size_t count) {
     return V(scale_down)(V(exp_shifted)(V(distance)(row, at, k, count)), row->result);
 }
-WRITING_FAINT(scaled, V(scaled_faint), V(scaled_down))
-WRITING_FAINT(normal, V(normal_faint), V(normal_down))
+WRITING_FAINT(scaled, scaled_faint, scaled_down)
+WRITING_FAINT(normal, normal_faint, normal_down)
 WRITING(log_normal)
-
-/* One row is written while the exponentials of a later one are found and the maximum of a still
-   later one, at `coming`: what reads, what computes and what writes overlap in time. Returns the
-   sum of the exponentials. */
-#define WAVE(name, sum_step, value)                                                                \
-    static ALWAYS_INLINE void V(name##_step)(const V(row) * row, size_t at, size_t count,          \
-                                             V(lanes) * tops) {                                    \
-        V(value##_step)(row, at, count, NULL);                                                     \
-        V(rise)(row->coming + at, count, tops);                                                    \
-    }                                                                                              \
-    static ALWAYS_INLINE void V(name##_stream_step)(const V(row) * row, size_t at, size_t count,   \
-                                                    V(lanes) * tops) {                             \
-        V(value##_stream_step)(row, at, count, NULL);                                              \
-        V(rise)(row->coming + at, count, tops);                                                    \
-    }                                                                                              \
-    static NOINLINE double V(name##_plain)(const V(row) * next, size_t n, const V(row) * row,      \
-                                           REAL * top) {                                           \
-        V(row) here = *row, then = *next;                                                          \
-        V(lanes) tops;                                                                             \
-        V(sink)(&tops);                                                                            \
-        double sum =                                                                               \
-            V(reduce_beside)(&then, n, V(sum_step), NULL, &here, 0, V(name##_step), &tops).sum;    \
-        *top = V(highest)(&tops);                                                                  \
-        return sum;                                                                                \
-    }                                                                                              \
-    static NOINLINE double V(name##_stream)(const V(row) * next, size_t n, const V(row) * row,     \
-                                            REAL * top) {                                          \
-        V(row) here = *row, then = *next;                                                          \
-        V(lanes) tops;                                                                             \
-        V(sink)(&tops);                                                                            \
-        size_t lead = V(lead)(here.out, n);                                                        \
-        if (lead) V(name##_step)(&here, 0, lead, &tops);                                           \
-        double sum = V(reduce_beside)(&then, n, V(sum_step), NULL, &here, lead,                    \
-                                      V(name##_stream_step), &tops)                                \
-                         .sum;                                                                     \
-        *top = V(highest)(&tops);                                                                  \
-        return sum;                                                                                \
-    }
 
 /* The maximum so far, in the lanes of a sum. */
 static ALWAYS_INLINE void V(sink)(V(lanes) * tops) { EACH_VECTOR tops->sum[k] = V(set)(-INFINITY); }
@@ -118,9 +98,34 @@ static ALWAYS_INLINE REAL V(highest)(V(lanes) * tops) {
         for (size_t k = 0; k < half; k++) tops->sum[k] = V(max)(tops->sum[k], tops->sum[k + half]);
     return V(max_lanes)(tops->sum[0]);
 }
+
+/* One row is written while the exponentials of a later one are found and the maximum of a still
+   later one, at `coming`: what reads, what computes and what writes overlap in time. Returns the
+   sum of the exponentials. */
+#define WAVE_STEP(name, write_step)                                                                \
+    static ALWAYS_INLINE void V(name)(const V(row) * row, size_t at, size_t count,                 \
+                                      V(lanes) * tops) {                                           \
+        V(write_step)(row, at, count, NULL);                                                       \
+        V(rise)(row->coming + at, count, tops);                                                    \
+    }
+#define WAVE(name, sum_step, value)                                                                \
+    WAVE_STEP(name##_step, value##_step)                                                           \
+    WAVE_STEP(name##_stream_step, value##_stream_step)                                             \
+    static NOINLINE double V(name)(const V(row) * next, size_t n, const V(row) * row, bool stream, \
+                                   REAL *top) {                                                    \
+        V(row) here = *row, then = *next;                                                          \
+        V(lanes) tops;                                                                             \
+        V(sink)(&tops);                                                                            \
+        double sum = V(sum_beside)(&then, n, V(sum_step), NULL, &here, V(name##_step),             \
+                                   V(name##_stream_step), stream, &tops)                           \
+                         .sum;                                                                     \
+        *top = V(highest)(&tops);                                                                  \
+        return sum;                                                                                \
+    }
 WAVE(softmax_wave, exp_step, scaled)
 WAVE(log_softmax_wave, exp_sum_step, log_normal)
 #undef WAVE
+#undef WAVE_STEP
 
 /* What the exponentials of a row came to. */
 typedef struct {
@@ -256,9 +261,6 @@ static void V(wave_rows)(const softjac_call *call, size_t begin, size_t end, boo
     size_t n = call->n;
     V(row) rows[MOST_GAP + 1];
     REAL tops[2 * MOST_GAP];
-    double (*wave)(const V(row) *, size_t, const V(row) *, REAL *) =
-        log ? (stream ? V(log_softmax_wave_stream) : V(log_softmax_wave_plain))
-            : (stream ? V(softmax_wave_stream) : V(softmax_wave_plain));
     for (size_t r = begin; r < end && r < begin + 2 * gap; r++)
         tops[r % (2 * gap)] = V(row_max)(V(logits)(call, r), n);
     for (size_t r = begin; r < end + gap; r++) {
@@ -275,7 +277,7 @@ static void V(wave_rows)(const softjac_call *call, size_t begin, size_t end, boo
             row->coming = V(logits)(call, coming);
             REAL *y = next->out, top;
             next->out = kept;
-            double sum = wave(next, n, row, &top);
+            double sum = (log ? V(log_softmax_wave) : V(softmax_wave))(next, n, row, stream, &top);
             tops[(r + gap) % (2 * gap)] = top;
             next->kept = kept;
             next->out = y;

@@ -16,7 +16,7 @@ static ALWAYS_INLINE bool V(outer_faint)(const V(row) * row, size_t at, size_t c
     (void)at, (void)count;
     return row->faint;
 }
-WRITING_FAINT(outer, V(outer_faint), V(outer_wide))
+WRITING_FAINT(outer, outer_faint, outer_wide)
 
 /* out = -exp(first). */
 static ALWAYS_INLINE void V(minus_exp_step)(const V(row) * row, size_t at, size_t count,

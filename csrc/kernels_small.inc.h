@@ -117,7 +117,8 @@ static void V(small_log_softmax)(const softjac_call *call, size_t begin, size_t 
     V(small_rows)(call, begin, end, true);
 }
 
-/* A group of products where some sum is infinite or NaN: row by row, by the rules of long rows. */
+/* A group of products where some sum is infinite or NaN: row by row, by the
+ * rules of long rows. */
 static NOINLINE void V(unusual_products)(const softjac_call *call, size_t begin, size_t rows) {
     for (size_t r = begin; r < begin + rows; r++) {
         V(row) row = V(row_of)(call, r);
@@ -131,7 +132,8 @@ static NOINLINE void V(unusual_products)(const softjac_call *call, size_t begin,
 
 /* All rows are centred while one of them needs it: those that do not, with a centre of 0, get the
    same sums again, and no branch depends on a row. */
-static ALWAYS_INLINE void V(product_group)(const softjac_call *call, size_t begin, size_t rows) {
+static ALWAYS_INLINE void V(product_group)(const softjac_call *call, size_t begin, size_t rows,
+                                           bool faint) {
     size_t n = call->n;
     V(vec) y[ROWS][QUARTER], dy[ROWS][QUARTER], one[ROWS], sizes[ROWS];
     V(vec) centre = V(set)(0), t;
@@ -145,7 +147,6 @@ static ALWAYS_INLINE void V(product_group)(const softjac_call *call, size_t begi
         EACH_QUARTER y[r][k] = V(load_tail)(first + k * WIDTH, V(part)(n, k), 0);
         EACH_QUARTER dy[r][k] = V(load_tail)(second + k * WIDTH, V(part)(n, k), 0);
     }
-    const bool faint = V(any_faint)(y[0], rows * QUARTER);
     for (int pass = 0;; pass++) {
         for (size_t r = 0; r < rows; r++) {
             V(vec) product[QUARTER], size[QUARTER];
@@ -177,9 +178,29 @@ static ALWAYS_INLINE void V(product_group)(const softjac_call *call, size_t begi
     V(store_rows)(call, begin, rows, y);
 }
 
+static NOINLINE void V(faint_group)(const softjac_call *call, size_t begin, size_t rows) {
+    V(product_group)(call, begin, rows, true);
+}
+
+/* Whether a group has faint numbers. */
+static ALWAYS_INLINE bool V(group_is_faint)(const softjac_call *call, size_t begin, size_t rows) {
+    const V(row) row = V(row_of)(call, begin);
+    if (call->ld_first == (ptrdiff_t)call->n) return V(holds_faint)(row.first, rows * call->n);
+    for (size_t r = 0; r < rows; r++)
+        if (V(step_is_faint)(V(row_of)(call, begin + r).first, call->n)) return true;
+    return false;
+}
+
 static void V(small_products)(const softjac_call *call, size_t begin, size_t end) {
-    for (; begin + ROWS <= end; begin += ROWS) V(product_group)(call, begin, ROWS);
-    if (begin < end) V(product_group)(call, begin, end - begin);
+    for (; begin < end; begin += ROWS) {
+        size_t rows = end - begin < ROWS ? end - begin : ROWS;
+        if (V(group_is_faint)(call, begin, rows))
+            V(faint_group)(call, begin, rows);
+        else if (rows == ROWS)
+            V(product_group)(call, begin, ROWS, false);
+        else
+            V(product_group)(call, begin, rows, false);
+    }
 }
 
 #undef ROWS
