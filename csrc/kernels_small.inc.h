@@ -66,9 +66,16 @@ static ALWAYS_INLINE void V(forward_group)(const softjac_call *call, size_t begi
             V(store)(dense + r * n + k * WIDTH, d[r][k]);
         }
     V(vec) least = V(set)(0);
-    for (size_t i = 0; i < rows * n; i += WIDTH) {
-        least = V(min)(V(load_part)(dense + i, 0, rows * n - i, 0), least);
-        V(store)(dense + i, V(exp_shifted)(V(load)(dense + i)));
+    size_t i = 0;
+    for (; i + WIDTH <= rows * n; i += WIDTH) {
+        V(vec) distance = V(load)(dense + i);
+        least = V(min)(distance, least);
+        V(store)(dense + i, V(exp_shifted)(distance));
+    }
+    if (i < rows * n) {
+        V(vec) distance = V(load_tail)(dense + i, rows * n - i, 0);
+        least = V(min)(distance, least);
+        V(store)(dense + i, V(exp_shifted)(distance));
     }
     for (size_t r = 0; r < rows; r++) {
         V(vec) sum[QUARTER];
