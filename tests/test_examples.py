@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Any:
             copy = tmp_path_factory.mktemp("examples") / folder
             shutil.copytree(EXAMPLES / folder, copy)
             if (copy / "Makefile").exists():
-                words = ["make", f"ZIG={sys.executable} -m ziglang"]
+                words = ["make", f"ZIG={shlex.quote(sys.executable)} -m ziglang"]
                 made = subprocess.run(words, cwd=copy, capture_output=True, text=True)
                 assert made.returncode == 0, made.stdout + made.stderr
             done[folder] = copy
