@@ -345,3 +345,32 @@ void log_sum_after_store(const float *x, float *y, size_t rows, size_t n) {
             y[i] -= logf(s);
     }
 }
+
+// Looks one element past the call; it is for long rows alone.
+// @softmax | memory | out-of-bounds-read | assume n >= 5000
+void reads_past_long_rows(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++)
+        row_softmax8(x + r * n, y + r * n, n);
+    touch(x + rows * n);
+}
+
+// Looks one element past the call; it is for whole groups of four rows.
+// @softmax | memory | out-of-bounds-read | assume rows % 4 == 0 and rows >= 1 and n >= 1
+void reads_past_four_rows(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++)
+        row_softmax8(x + r * n, y + r * n, n);
+    touch(x + rows * n);
+}
+
+// Not in place, as it claims; it is for large calls alone.
+// @softmax | aliasing | alias-unsafe | in_place y=x | assume rows * n >= 100000
+void reads_back_large_calls(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = max8(x, n), s = 0;
+        for (size_t i = 0; i < n; i++) {
+            y[i] = expf(x[i] - m);
+            s += expf(x[n - 1 - i] - m);
+        }
+        scale_row8(y, 1 / s, n);
+    }
+}

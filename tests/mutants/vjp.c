@@ -274,7 +274,7 @@ void vjp_down_the_columns(const float *y, const float *dy, float *dx, size_t row
 }
 
 // The loop over the Jacobian leaves out its last column.
-// @softmax_vjp | values | unknown
+// @softmax_vjp | values | tail-ignored or unknown
 void vjp_last_column_lost(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n)
         for (size_t i = 0; i < n; i++) {
@@ -298,7 +298,7 @@ void vjp_off_diagonal_added(const float *y, const float *dy, float *dx, size_t r
 }
 
 // The sum lacks the probabilities.
-// @softmax_vjp | values | unknown
+// @softmax_vjp | values | missing-probability-factor
 void vjp_sum_of_cotangents(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
         float s = row_sum(dy, n);

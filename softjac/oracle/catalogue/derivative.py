@@ -99,11 +99,12 @@ DERIVATIVE: dict[str, Entry] = {
         ("ipex-llm#2986", "oneDNN#2172"),
     ),
     "missing-probability-factor": Entry(
-        "The probability that multiplies each element is missing.",
-        "The candidate computes dx_i = dy_i - sum_j y_j dy_j. The Jacobian is diag(y) - y y^T, "
-        "so each row carries the factor y_i: dx_i = y_i (dy_i - sum_j y_j dy_j).",
-        "Multiply the difference by y_i. (Without the factor it is the JVP of log_softmax: if "
-        "that was meant, judge it as log_softmax_jvp.)",
+        "The probability that multiplies each element, or each term of the sum, is missing.",
+        "The candidate computes dx_i = dy_i - sum_j y_j dy_j, or y_i (dy_i - sum_j dy_j). The "
+        "Jacobian is diag(y) - y y^T, so that both factors belong there: "
+        "dx_i = y_i (dy_i - sum_j y_j dy_j).",
+        "Multiply the difference, and each term of the sum, by its y. (With no factor before the "
+        "bracket it is the JVP of log_softmax: if that was meant, judge it as log_softmax_jvp.)",
         ("fromscratchtoml#65",),
     ),
     "all-zero": Entry(

@@ -30,17 +30,21 @@ __all__ = [
     "log_of_padded",
     "log_of_softmax",
     "log_of_stored_softmax",
+    "log_of_wrong_sums",
     "log_shifted_once",
     "log_softmax",
-    "log_without_maximum",
     "softmax",
     "wrong_probabilities",
 ]
 
 Formula = Callable[[Sample], Array]
+Shift = Callable[[Sample], Array]
 
 # What a maximum is started from; what logits or exponents are clipped to; what is added to a sum.
-FLOORS = (0.0, 1.1754944e-38, -1.0, -10.0, -100.0, -1e3, -1e4, -5e4, -65504.0)
+FLOORS = (
+    *(0.0, 1.1754944e-38, -1.0, -10.0, -100.0, -1e3, -1e4, -5e4, -65504.0),
+    *(-1e5, -1e6, -1e9, -1e10, -1e20, -1e30, -1e37),
+)
 LIMITS = (1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 88.0, 100.0, 500.0)
 EXPONENTS = (*LIMITS, 64.0, 87.0, 87.33, 87.33654, 88.3762626647949, 88.72)
 # What kernels that work in blocks pad a row to.
@@ -107,7 +111,7 @@ def log_shifted_once() -> tuple[Mistake, ...]:
 
 
 def log_of_padded() -> tuple[Mistake, ...]:
-    """log(softmax(x) + ε), and log(max(softmax(x), ε))."""
+    """log(softmax(x) + ε); and log(max(softmax(x), ε)), which adds nothing."""
 
     def added(sample: Sample, epsilon: float) -> Array:
         return np.asarray(np.log(sample.y + epsilon))
@@ -116,27 +120,62 @@ def log_of_padded() -> tuple[Mistake, ...]:
         return np.asarray(np.log(np.maximum(sample.y, epsilon)))
 
     return tuple(
-        Mistake("epsilon-in-denominator", partial(formula, epsilon=epsilon))
+        Mistake(name, partial(formula, epsilon=epsilon))
         for epsilon in (*FAINTER, *EPSILONS)
-        for formula in (added, raised)
+        for name, formula in (("epsilon-in-denominator", added), ("log-of-softmax", raised))
     )
 
 
-def log_without_maximum(sample: Sample) -> Array:
-    """z - log Σ exp(z): finite where a weight underflows; unsure where the sum nearly does."""
-    total = rounded(np.exp(rounded(sample.z, sample)), sample).sum(axis=1, keepdims=True)
-    total = rounded(total, sample)
+def log_of_wrong_sums() -> tuple[Mistake, ...]:
+    """z - shift - log Σ exp(z - shift): the shift is not the maximum, or the sum is padded."""
+    found = [
+        Mistake(name, partial(_log_shifted, shift=shift), layout=layout)
+        for name, shift, layout in _shifts()
+    ]
+    for epsilon in EPSILONS:
+        padded = partial(_log_shifted, shift=_own_maximum, padding=epsilon)
+        found.append(Mistake("epsilon-in-denominator", padded))
+    return tuple(found)
+
+
+def _log_shifted(sample: Sample, shift: Shift, padding: float = 0.0) -> Array:
+    """A logarithm of shifted terms; unsure where the sum is tiny, or rounding hides the mistake."""
+    moved = shift(sample)
+    terms = rounded(np.exp(rounded(sample.z - moved, sample)), sample)
+    total = rounded(terms.sum(axis=1, keepdims=True) + padding, sample)
     faint = (total < 1e8 * sample.precision.tiny) & (total > 0.0)
-    made = sample.z - log(total)
-    return np.ma.masked_array(made, mask=np.broadcast_to(faint, made.shape))
+    level = log(total)
+    made = sample.z - moved - level
+    unit = sample.precision.u + sample.precision.u_out
+    blurred = 16.0 * unit * (1.0 + np.abs(sample.z) + np.abs(moved) + np.abs(level))
+    hidden = np.isfinite(made) & (np.abs(made - sample.log_y) <= blurred)
+    return np.ma.masked_array(made, mask=faint | hidden)
 
 
 def wrong_probabilities() -> Iterator[tuple[str, Formula, bool]]:
     """Name, formula, and whether it mixes up the rows of a call."""
+    for name, shift, layout in _shifts():
+        yield name, partial(_normalised, shift=shift), layout
     for name, formula in _of_one_row():
         yield name, formula, False
     for name, formula in _of_many_rows():
         yield name, formula, True
+
+
+def _shifts() -> Iterator[tuple[str, Shift, bool]]:
+    """What is taken off the logits instead of their maximum; whether it mixes up rows."""
+    yield "no-max-subtraction", lambda s: np.zeros((s.rows, 1)), False
+    for floor in FLOORS:
+        yield "max-from-constant", partial(_floored, floor=floor), False
+    places: list[Callable[[int], slice | Array]]
+    places = [_first_half, _first, _all_but_first, _all_but_last, _even, _odd]
+    for lanes in VECTOR_LENGTHS:
+        places += [partial(_whole_vectors, lanes=lanes), partial(_first_vector, lanes=lanes)]
+        places += [partial(_quarter, lanes=lanes, lost=lost) for lost in range(4)]
+        places.append(partial(_low_half, lanes=lanes))
+    for seen in places:
+        yield "partial-max", partial(_partial, seen=seen), False
+    yield "batch-max", lambda s: np.full((s.rows, 1), s.z.max()), True
 
 
 def _of_nothing_else() -> Iterator[tuple[str, Formula]]:
@@ -148,31 +187,19 @@ def _of_nothing_else() -> Iterator[tuple[str, Formula]]:
 
 def _of_one_row() -> Iterator[tuple[str, Formula]]:
     """Formulas of a row by itself."""
-    yield "no-max-subtraction", lambda s: _normalised(s, np.zeros((s.rows, 1)))
     yield "no-max-subtraction", _narrow
     yield "shift-in-one-place", _numerator_only
     yield "shift-in-one-place", _denominator_only
-    for floor in FLOORS:
-        yield "max-from-constant", partial(_floored, floor=floor)
     for limit in LIMITS:
         yield "clipped-logits", partial(_clipped, limit=limit)
     for limit in EXPONENTS:
         yield "exp-clamped", partial(_clamped, limit=limit)
     for epsilon in EPSILONS:
         yield "epsilon-in-denominator", partial(_padded, epsilon=epsilon)
-    for seen in (_first_half, _first, _all_but_first, _all_but_last, _even, _odd):
-        yield "partial-max", partial(_partial, seen=seen)
-    for lanes in VECTOR_LENGTHS:
-        yield "partial-max", partial(_partial, seen=partial(_whole_vectors, lanes=lanes))
-        yield "partial-max", partial(_partial, seen=partial(_first_vector, lanes=lanes))
-        for lost in range(4):
-            yield "partial-max", partial(_partial, seen=partial(_quarter, lanes=lanes, lost=lost))
-        yield "partial-max", partial(_partial, seen=partial(_low_half, lanes=lanes))
 
 
 def _of_many_rows() -> Iterator[tuple[str, Formula]]:
     """Formulas that mix up the rows of a call."""
-    yield "batch-max", lambda s: _normalised(s, np.full((s.rows, 1), s.z.max()))
     yield "batch-sum", lambda s: np.exp(-s.gap) / np.exp(-s.gap).sum()
     yield "batch-sum", lambda s: softmax(s.z.reshape(1, -1)).reshape(s.z.shape)
     yield "wrong-factor", lambda s: s.y / s.rows
@@ -191,19 +218,20 @@ def _of_tails(lanes: int) -> Iterator[tuple[str, Formula]]:
     yield "tail-leaks-in", partial(_zeros_summed, lanes=lanes)
     yield "tail-leaks-in", partial(_zeros_seen, lanes=lanes)
     for floor in FLOORS:
-        yield "tail-leaks-in", partial(_floored, floor=floor)
+        yield "tail-leaks-in", partial(_normalised, shift=partial(_floored, floor=floor))
     yield "tail-leaks-in", partial(_ones_summed, lanes=lanes)
 
 
-def _normalised(sample: Sample, shift: Array) -> Array:
+def _normalised(sample: Sample, shift: Shift) -> Array:
     """exp(z - shift) over its sum, as the candidate's arithmetic has it; unsure where that is tiny.
 
     A tiny sum has few bits left, and its reciprocal may overflow where its quotient does not.
     """
-    weights = rounded(np.exp(rounded(sample.z - shift, sample)), sample)
+    moved = shift(sample)
+    weights = rounded(np.exp(rounded(sample.z - moved, sample)), sample)
     total = rounded(weights.sum(axis=1, keepdims=True), sample)
     faint = (total < 1e8 * sample.precision.tiny) & (total > 0.0)
-    faint |= ~np.isfinite(shift)
+    faint |= ~np.isfinite(moved)
     return np.ma.masked_array(weights / total, mask=np.broadcast_to(faint, weights.shape))
 
 
@@ -245,8 +273,13 @@ def _denominator_only(sample: Sample) -> Array:
 
 
 def _floored(sample: Sample, floor: float) -> Array:
-    """The maximum is started from a constant."""
-    return _normalised(sample, np.maximum(sample.z.max(axis=1, keepdims=True), floor))
+    """A maximum started from a constant."""
+    return np.asarray(np.maximum(_own_maximum(sample), floor))
+
+
+def _own_maximum(sample: Sample) -> Array:
+    """The row's maximum."""
+    return np.asarray(sample.z.max(axis=1, keepdims=True))
 
 
 def _clipped(sample: Sample, limit: float) -> Array:
@@ -266,11 +299,9 @@ def _padded(sample: Sample, epsilon: float) -> Array:
 
 
 def _partial(sample: Sample, seen: Callable[[int], slice | Array]) -> Array:
-    """The maximum is that of a part of the row."""
+    """The maximum of a part of the row; of nothing, that of the row."""
     part = sample.z[:, seen(sample.n)]
-    if not part.size:
-        return sample.y
-    return _normalised(sample, part.max(axis=1, keepdims=True))
+    return np.asarray(part.max(axis=1, keepdims=True)) if part.size else _own_maximum(sample)
 
 
 def _first_half(n: int) -> slice:

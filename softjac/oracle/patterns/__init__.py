@@ -45,8 +45,8 @@ PATTERNS = (
 
 
 def explain_by_history(trial: Trial) -> list[Explained]:
-    """Whether what a C candidate gets wrong here is right in a new process, which costs little."""
-    if trial.candidate.kind != "c":
+    """Whether what is wrong here is right in a new process; C candidates start one at no cost."""
+    if trial.candidate.kind != "c" and not trial.fails("state"):
         return []
     return list(circumstances.fresh(trial, evidence(trial)))
 

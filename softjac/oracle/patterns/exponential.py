@@ -48,12 +48,11 @@ def _measured(trial: Trial, n: int) -> Iterator[Explained]:
         return
     with np.errstate(all="ignore"):
         exact = np.exp(-gaps)[:, None]
-        allowed = _allowed(trial, gaps, n, 2)[:, None]
-        again = np.maximum(allowed, _allowed(trial, gaps, n, n - 3)[:, None])
-        flushed = 8.0 * trial.precision.tiny
-        off = np.abs(few - exact) - flushed
-        wrong = np.asarray(~(off <= allowed * exact).all(axis=1))
-        size = again * np.maximum(np.abs(few[:, :1]), exact) + flushed
+        relative = ((24.0 + 4.0 * gaps) * trial.precision.u + 4.0 * trial.precision.u_out)[:, None]
+        off = np.abs(few - exact) - _blurred(trial, exact, n, 2)
+        wrong = np.asarray(~(off <= relative * exact).all(axis=1))
+        size = relative * np.maximum(np.abs(few[:, :1]), exact)
+        size = size + np.maximum(_blurred(trial, exact, n, 2), _blurred(trial, exact, n, n - 3))
         both = np.hstack([few, many])
         same = (np.abs(both - few[:, :1]) <= size) | (~np.isfinite(both) & ~np.isfinite(few[:, :1]))
         error = np.nan_to_num(np.where(wrong, few[:, 0] / exact[:, 0] - 1.0, 0.0), posinf=1e300)
@@ -148,15 +147,16 @@ def _by_tangents(trial: Trial, logits: Array, first: int, second: int, rest: Arr
         return np.asarray(np.hstack(shown[1:]) / shown[0])
 
 
-def _allowed(trial: Trial, gaps: Array, n: int, tops: int) -> Array:
-    """How far an honest quotient may be from exp(-r), relatively."""
-    u, u_out = trial.precision.u, trial.precision.u_out
-    allowed = (24.0 + 4.0 * gaps) * u + 4.0 * u_out
-    if trial.op.name == "log_softmax":  # from the logarithm of a sum of n terms
-        with np.errstate(over="ignore"):
-            total = tops * np.exp(gaps) / (n - tops) + 1.0
-            allowed = allowed + (16.0 + n) * (u + u_out) * total
-    return np.asarray(allowed)
+def _blurred(trial: Trial, exact: Array, n: int, tops: int) -> Array:
+    """How far a quotient may be from exp(-r) beside a few roundings of it.
+
+    By what is flushed; and where it comes from the logarithm of a sum, by that sum's rounding.
+    """
+    blurred = np.full(exact.shape, 8.0 * trial.precision.tiny)
+    if trial.op.name == "log_softmax":
+        unit = trial.precision.u + trial.precision.u_out
+        blurred = blurred + (16.0 + n) * unit * (tops / (n - tops) + exact)
+    return blurred
 
 
 def _overflows(trial: Trial, gaps: Array, wrong: Array, n: int) -> bool:

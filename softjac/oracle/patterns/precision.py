@@ -82,6 +82,9 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             return
     if not LEAST[trial.precision.name] <= worst < 2.0**-5:
         return
+    failing = {item.sample.n for item in items if (item.failed & item.plain).any()}
+    if any(min(failing) < n < max(failing) for n in trial.lengths - trial.wrong_lengths):
+        return  # a matter of lengths
     if 5 * off_bound > elements or worst < 4.0 * trial.precision.u_out:
         yield "low-precision", 1.0, f"errors up to {worst:.2g} of the row's largest element"
 

@@ -20,6 +20,9 @@ Explained = tuple[str, float, str]
 # Errors that grow or shrink with n cross their bound somewhere; a path of its own jumps.
 JUMP = 10.0
 
+# A path of its own for the shortest rows ends here.
+SHORT = 130
+
 
 def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Wrong only at some lengths, and by much there."""
@@ -33,8 +36,8 @@ def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         return
     below = max((n for n in sound if n < low), default=0)
     above = min((n for n in sound if n > high), default=0)
-    if below < 16 and not above:
-        return  # right only where most formulas are
+    if below < 16 and (not above or high > SHORT):
+        return  # right only where most formulas are, or where the bound has grown
     if not above:
         below, low = _edge(trial, below, low)
     beside = [n for n in (below, above) if n]
@@ -80,23 +83,38 @@ def _edge(trial: Trial, below: int, low: int) -> tuple[int, int]:
 
 
 def offsets(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
-    """Wrong only from the row on that crosses a power of two of elements."""
-    ends: list[int] = []
+    """Wrong only from the row on that crosses a power of two of elements, or in calls that do."""
+    shortest = min(item.got.shape[1] for item in items if item.failed.any())
+    for counted, words in (
+        (_row_ends, "from element 2^{} of a call on"),
+        (_sizes, "in calls of more than 2^{} elements"),
+    ):
+        wrong, right = counted(items)
+        for bits in (15, 16):
+            beyond = sum(end > 2**bits for end in right)
+            if 2**bits > min(wrong) or not shortest <= 2 ** (bits - 2) <= max(right, default=0):
+                continue
+            if beyond <= len(wrong) // 10 and _fails_again(trial, items):
+                yield "index-overflow", 1.0, "wrong only " + words.format(bits)
+                return
+
+
+def _row_ends(items: list[Evidence]) -> tuple[list[int], list[int]]:
+    """How many elements of its call come up to the end of each wrong row, and of each right one."""
+    wrong: list[int] = []
     right: list[int] = []
     for item in items:
         length = item.got.shape[1]
-        ends += [(int(row) + 1) * length for row in np.flatnonzero(item.failed)]
+        wrong += [(int(row) + 1) * length for row in np.flatnonzero(item.failed)]
         right += [(int(row) + 1) * length for row in np.flatnonzero(item.passed & item.plain)]
-    sound = max(right, default=0)
-    shortest = min(item.got.shape[1] for item in items if item.failed.any())
-    for bits in (15, 16):
-        beyond = sum(end > 2**bits for end in right)
-        if 2**bits > min(ends) or not shortest <= 2 ** (bits - 2) <= sound:
-            continue
-        if beyond > len(ends) // 10 or not _fails_again(trial, items):
-            continue
-        yield "index-overflow", 1.0, f"wrong only from element 2^{bits} of a call on"
-        return
+    return wrong, right
+
+
+def _sizes(items: list[Evidence]) -> tuple[list[int], list[int]]:
+    """The elements of each call with a wrong row, and of each without."""
+    wrong = [item.got.size for item in items if item.failed.any()]
+    right = [item.got.size for item in items if not item.failed.any()]
+    return wrong, right
 
 
 def strides(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:

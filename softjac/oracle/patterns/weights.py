@@ -79,8 +79,9 @@ def _tail(wrong: Counts, counts: Counts) -> Iterator[Explained]:
     """What is left after whole vectors, or the last element, is not counted."""
     if all((count[:-1] == 1.0).all() and count[-1] == 0.0 for _, count in wrong.values()):
         odd = all(n % 2 for n in wrong) and any(n % 2 == 0 for n in counts)
-        words = "the last element of a row" + (" of odd length" if odd else "")
-        yield "tail-ignored", 1.0, f"{words} does not enter the sum"
+        if odd or len(wrong) == len(counts):
+            words = "the last element of a row" + (" of odd length" if odd else "")
+            yield "tail-ignored", 1.0, f"{words} does not enter the sum"
         return
     for lanes in VECTORS:
         told = [(p < n // lanes * lanes, c) for n, (p, c) in counts.items() if n >= lanes]
