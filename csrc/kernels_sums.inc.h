@@ -47,12 +47,15 @@ static ALWAYS_INLINE V(sums) V(all_of)(const V(total) * total) {
 }
 
 /* Whether a step has faint numbers; see faint.h. With AVX2 the registers are too few to keep what
-   is loaded here for the step. */
+   is loaded here, for the second look or for the step. */
 static ALWAYS_INLINE bool V(step_is_faint)(const REAL *y, size_t count) {
-    V(vec) step[VECTORS];
+    V(vec) step[VECTORS], again[VECTORS];
     if (VECTORS > 4) FORGET(y);
     EACH_VECTOR step[k] = V(load_part)(y, k, count, 1);
-    return __builtin_expect(!V(none_small)(step, VECTORS), 0) && V(any_faint)(step, VECTORS);
+    if (__builtin_expect(V(none_small)(step, VECTORS), 1)) return false;
+    if (VECTORS > 4) FORGET(y);
+    EACH_VECTOR again[k] = V(load_part)(y, k, count, 1);
+    return V(any_faint)(again, VECTORS);
 }
 
 /* Whether one of n numbers is faint. */

@@ -147,11 +147,10 @@ static inline f32_vec f32_min(f32_vec a, f32_vec b) { return _mm256_min_ps(a, b)
 static inline f64_vec f64_min(f64_vec a, f64_vec b) { return _mm256_min_pd(a, b); }
 /* See faint.h for what these are for. */
 static ALWAYS_INLINE bool f32_none_small(const f32_vec *a, size_t count) {
-    /* All of [2^-63, 2) have bit 29, which a shift makes the sign. */
+    /* All of [2^-63, 2) have bit 29. */
     f32_vec common = a[0];
     UNROLL for (size_t k = 1; k < count; k++) common = _mm256_and_ps(common, a[k]);
-    __m256i bit = _mm256_slli_epi32(_mm256_castps_si256(common), 2);
-    return _mm256_movemask_ps(_mm256_castsi256_ps(bit)) == 0xff;
+    return _mm256_testc_si256(_mm256_castps_si256(common), _mm256_set1_epi32(1 << 29));
 }
 static inline bool f32_any_faint(const f32_vec *a, size_t count) {
     /* As integers less one zeros are the largest. */
