@@ -52,12 +52,12 @@ static void V(cross_entropy_row)(V(row) * row, REAL *loss, size_t n) {
     if (k < n) row->out[k] = dx_k;
 }
 
-/* Row r of a call, its logits scaled in scratch memory where there is a factor. */
+/* Row r of a call, where there is a factor its scaled distances, in scratch memory. */
 static V(row) V(entropy_row)(const softjac_call *call, size_t r) {
     V(row) row = {.first = ROW_POINTER(const REAL, call->first, call->ld_first, r)};
     if (call->out) row.out = ROW_POINTER(REAL, call->out, call->ld_out, r);
     if (call->scale != 1) {
-        V(scale_row)(row.first, call->scratch, call->n, (REAL)call->scale);
+        V(scaled_distances)(row.first, call->scratch, call->n, (REAL)call->scale);
         row.first = call->scratch;
     }
     return row;

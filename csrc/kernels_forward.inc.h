@@ -291,12 +291,20 @@ static void V(wave_rows)(const softjac_call *call, size_t begin, size_t end, boo
     }
 }
 
-/* Rows with a factor: the logits are scaled where the result will be. */
+/* The distances c (x_i - m) of the logits c x from their maximum c m. Each is rounded in relation
+   to itself, where c x_i - c m would have the rounding errors of two large numbers. */
+static void V(scaled_distances)(const REAL *x, REAL *out, size_t n, REAL c) {
+    REAL m = c < 0 ? x[0] : V(row_max)(x, n);
+    for (size_t i = 1; c < 0 && i < n; i++) m = x[i] < m ? x[i] : m;
+    for (size_t i = 0; i < n; i++) out[i] = (x[i] - m) * c;
+}
+
+/* Rows with a factor: the distances are kept where the result will be. */
 static void V(scaled_rows)(const softjac_call *call, size_t begin, size_t end, bool log) {
     size_t n = call->n;
     for (size_t r = begin; r < end; r++) {
         V(row) row = V(logits_row)(call, r);
-        V(scale_row)(row.first, row.out, n, (REAL)call->scale);
+        V(scaled_distances)(row.first, row.out, n, (REAL)call->scale);
         row.first = row.out;
         if (n > LONG) {
             V(long_row)(row.first, row.out, n, log, false);

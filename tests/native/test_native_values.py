@@ -136,6 +136,19 @@ def test_jacobians_are_right_entry_by_entry(suffix: str) -> None:
         assert judged(got, want, error * np.abs(want), suffix) <= 1, n
 
 
+@pytest.mark.parametrize("scale", [0.37, 3.3, -1.7])
+@pytest.mark.parametrize("suffix", ["f32", "f64"])
+def test_a_factor_keeps_the_tails_of_logits_with_an_offset(suffix: str, scale: float) -> None:
+    """Logits far from 0 give, times a factor, what the same logits near 0 give, to a few roundings."""
+    near = np.round(np.random.default_rng(0).standard_normal((3, 500)) * 1024) / 256
+    for offset in (0, 2.0**14):
+        x = (near + offset).astype(DTYPES[suffix])
+        y, log_y, r, _ = forward(wide(near), float(np.float32(scale)) if suffix == "f32" else scale)
+        bound = EXP + SUM + 4 * r
+        assert judged(run(library(), "softmax", x, scale=scale), y, bound * y, suffix) <= 1
+        assert judged(run(library(), "log_softmax", x, scale=scale), log_y, bound, suffix) <= 1
+
+
 def test_the_fused_vjp_has_the_bits_of_the_composition() -> None:
     """softmax_vjp_from_logits is softmax and softmax_vjp, without the memory in between."""
     for suffix in ("f32", "f64"):
