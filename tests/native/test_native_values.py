@@ -139,7 +139,7 @@ def test_jacobians_are_right_entry_by_entry(suffix: str) -> None:
 @pytest.mark.parametrize("scale", [0.37, 3.3, -1.7])
 @pytest.mark.parametrize("suffix", ["f32", "f64"])
 def test_a_factor_keeps_the_tails_of_logits_with_an_offset(suffix: str, scale: float) -> None:
-    """Logits far from 0 give, times a factor, what the same logits near 0 give, to a few roundings."""
+    """Times a factor, logits far from 0 give what they give near 0, to a few roundings."""
     near = np.round(np.random.default_rng(0).standard_normal((3, 500)) * 1024) / 256
     for offset in (0, 2.0**14):
         x = (near + offset).astype(DTYPES[suffix])
