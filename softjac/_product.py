@@ -2,8 +2,8 @@
 
 The Jacobian of softmax is J = diag(y) - y yᵀ, that of log_softmax I - 1 yᵀ. Their textbook
 products cancel where one probability is near 1 or where the vector has a large common offset.
-J·1 = 0, so a constant may be taken off first: here the entry of the vector that is next to its
-mean Σ y t. The result is then accurate in every component.
+J·1 = 0, so a constant may be taken off first: here the number nearest to the mean Σ y t. The result
+is then accurate in every component.
 
 The primitive is linear in the vector and transposed into itself or its sibling, so that forward,
 reverse and higher derivatives all go through the accurate formulas.
@@ -48,13 +48,14 @@ def _product(y: Array, t: Array, *, kind: Kind, classes: Classes) -> Array:
         return y * _centred(y, t, classes)
     if kind == "log":
         return _centred(y, t, classes)
-    complement, others, total = classes.accurate_sum(_beside_the_dominant, y, t)
-    return jnp.where(dominant(y), complement * t - y * others, t - y * total)
+    # (I - y 1ᵀ) y = 0: so much of y is taken off t that nothing is left in the dominant class.
+    (ratio,) = classes.sum_in_pairs(lambda y, t: (jnp.where(dominant(y), t / y, 0),), y, t)
+    (total,) = classes.sum_in_pairs(_beside_the_dominant, y, t, ratio)
+    return jnp.where(dominant(y), 0, t - y * ratio) - y * total
 
 
-def _beside_the_dominant(y: Array, t: Array) -> tuple[Array, Array, Array]:
-    """The terms of Σ y and Σ t over all classes but the dominant one, and of Σ t."""
-    return jnp.where(dominant(y), 0, y), jnp.where(dominant(y), 0, t), t
+def _beside_the_dominant(y: Array, t: Array, ratio: Array) -> tuple[Array]:
+    return (jnp.where(dominant(y), 0, t - y * ratio),)
 
 
 def dominant(y: Array) -> Array:
@@ -69,14 +70,20 @@ def dominant(y: Array) -> Array:
 def _centred(y: Array, t: Array, classes: Classes) -> Array:
     """Give t - Σ y t without cancellation (any constant may be taken off first, as Σ y = 1).
 
-    That constant is the entry of t next to the mean: no entry is nearer to the mean than it is, so
-    that nothing subtracted is larger than the spread of t; and where most of the probability lies
-    on equal entries, as in a dominant class, those become exactly 0.
+    That constant is the number nearest to the mean: no entry is nearer to it, so that nothing
+    subtracted is larger than the spread of t; and where most of the probability lies on equal
+    entries, as in a dominant class, it is that entry, and they become exactly 0. One sum gives
+    the mean but for rounding, and a second, of what is left of it, the number nearest to it.
     """
-    (mean,) = classes.sum(y * t)
-    centre = classes.nearest(t, y, mean)
-    (rest,) = classes.accurate_sum(lambda y, t, centre: (y * (t - centre),), y, t, centre)
+    (centre,) = classes.sum_in_pairs(lambda y, t: (y * t,), y, t)
+    (rest,) = classes.sum_in_pairs(_moment, y, t, centre)
+    centre = centre + rest
+    (rest,) = classes.sum_in_pairs(_moment, y, t, centre)
     return (t - centre) - rest
+
+
+def _moment(y: Array, t: Array, centre: Array) -> tuple[Array]:
+    return (y * (t - centre),)
 
 
 _product_p: Any = Primitive("softmax_product")

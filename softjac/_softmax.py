@@ -109,9 +109,7 @@ def _log_softmax(x: Array, where: Array | None, scale: Array | None, classes: Cl
 def _probabilities(classes: Classes, x: Array, where: Array | None, scale: Array | None) -> Array:
     terms = exponentials(*below_maximum(classes, x, where, scale))
     (total,) = classes.accurate_sum(lambda terms: (terms,), terms)
-    # abs and maximum change nothing. XLA turns a quotient of a quotient, or by what is broadcast,
-    # into a product, which is rounded more often and computed again in each loop that reads it.
-    y = jnp.abs(terms) / jnp.maximum(total, terms)
+    y = terms * (1 / total)
     return y if where is None else jnp.where(where, y, 0)
 
 
@@ -127,7 +125,7 @@ def _log_probabilities(
     classes: Classes, x: Array, where: Array | None, scale: Array | None
 ) -> Array:
     logits = below_maximum(classes, x, where, scale)
-    below, ties = classes.accurate_sum(others, exponentials(*logits))
+    below, ties = classes.sum_in_pairs(others, *logits)
     log_y = _difference(*logits)[0] - jnp.log1p(below + jnp.maximum(ties - 1, 0))
     return log_y if where is None else jnp.where(where, log_y, -jnp.inf)
 
@@ -148,15 +146,13 @@ def below_maximum(
 ) -> tuple[Array, ...]:
     """Logits, masked ones as -inf, with their maximum and, where it is not 1, the scale.
 
-    Selections keep XLA from fusing the caller's own product into the difference from the maximum:
-    computed twice, once fused and once rounded, a large product made NaN (jax#37234). And they
-    keep XLA from writing the maximum out for every class.
+    The selection keeps XLA from writing the maximum out for every class.
     """
     if where is not None:
         x = jnp.where(where, x, -jnp.inf)
     if scale is None:
         maximum = classes.greatest(x)
-        return _selected(x), _selected(maximum)
+        return x, _selected(maximum)
     shrink = jnp.where(jnp.abs(scale) < 1, 0.5, 1.0).astype(x.dtype)  # lest x - max overflow
     x, scale = _selected(x) * shrink, scale / shrink
     sign = jnp.where(scale < 0, -1, 1).astype(x.dtype)  # the least logit may be the greatest
@@ -165,6 +161,8 @@ def below_maximum(
 
 
 def _selected(x: Array) -> Array:
+    # Computed twice, once fused into x - max and once rounded, a large product of the caller's
+    # made NaN (jax#37234): XLA fuses no product through a selection.
     return jnp.where(x != 0, x, 0)
 
 
@@ -173,13 +171,18 @@ def exponentials(x: Array, maximum: Array, *scale: Array) -> Array:
     return exponential(*_difference(x, maximum, *scale))
 
 
-def others(terms: Array) -> tuple[Array, Array]:
-    """What is summed of the exponentials: those below the greatest, 1, and how many are that."""
-    return jnp.where(terms == 1, 0, terms), (terms == 1).astype(terms.dtype)
+@jax.jit  # traced once for all the parts of a sum
+def others(x: Array, maximum: Array, *scale: Array) -> tuple[Array, Array]:
+    """What is summed for a logarithm: the exponentials but the greatest, and how many are that."""
+    difference = _selected(x) - maximum
+    terms = jnp.where(difference == 0, 0, exponentials(x, maximum, *scale))
+    # Not `== 0` again: a comparison that two sums read XLA would write to memory.
+    return terms, (jnp.abs(difference) <= 0).astype(x.dtype)
 
 
 def _difference(x: Array, maximum: Array, *scale: Array) -> tuple[Array, Array]:
     """x - maximum, and what it lost by rounding (TwoSum); the scale multiplies both, not x."""
+    x = _selected(x)
     difference = x - maximum
     virtual = difference - x
     error = (x - (difference - virtual)) - (maximum + virtual)

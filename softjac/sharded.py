@@ -217,13 +217,11 @@ def _cross_entropy(classes: Classes, x: Array, target: Array) -> Array:
     """Σ t (max - x) + Σ t log1p(Σ others), the classes kept with length 1."""
     x, maximum = _softmax.below_maximum(classes, x, None, None)
 
-    def terms(x: Array, maximum: Array, terms: Array, target: Array) -> tuple[Array, ...]:
+    def terms(x: Array, maximum: Array, target: Array) -> tuple[Array, ...]:
         linear = jnp.where(target == 0, 0, target * (maximum - x))
-        return *_softmax.others(terms), linear, target
+        return *_softmax.others(x, maximum), linear, target
 
-    below, ties, linear, total = classes.accurate_sum(
-        terms, x, maximum, _softmax.exponentials(x, maximum), target
-    )
+    below, ties, linear, total = classes.sum_in_pairs(terms, x, maximum, target)
     return linear + total * jnp.log1p(below + jnp.maximum(ties - 1, 0))
 
 

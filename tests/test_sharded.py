@@ -21,6 +21,7 @@ TESTS = Path(__file__).parent
 EXAMPLE = TESTS.parent / "examples" / "sharded_classes"
 sys.path.insert(0, str(TESTS.parent / "benchmarks"))
 accuracy: Any = importlib.import_module("accuracy")
+accuracy_rows: Any = importlib.import_module("accuracy_rows")
 
 CLASSES = 96
 OPS = [
@@ -31,7 +32,7 @@ DTYPES = ["float32", "float64"]
 
 def cases(dtype: str) -> list[tuple[str, Any]]:
     """The rows: adversarial logits with adversarial vectors."""
-    return list(accuracy.cases(dtype, CLASSES))
+    return list(accuracy_rows.cases(dtype, CLASSES))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_as_accurate_as_on_one_device(results: dict[str, Any], op: str, dtype: str) -> None:
     """8 devices keep the promise of one: 8 u C on every row, tails and all."""
     for (name, exact), got in zip(cases(dtype), results[dtype][op], strict=True):
-        assert accuracy.error(op, got, exact) <= 8, name
+        assert accuracy_rows.error(op, got, exact) <= 8, name
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -70,7 +71,7 @@ def test_cross_entropy_is_relative_to_itself(results: dict[str, Any], dtype: str
         parts = np.where(target == 0, 0, -target * np.where(target == 0, 0, logs))
         loss = math.fsum(parts)
         # The targets themselves were rounded here and there: n roundings of each quotient.
-        unit = accuracy.UNIT[dtype]
+        unit = accuracy_rows.UNIT[dtype]
         if math.isinf(loss):
             assert got == loss, name
         else:
