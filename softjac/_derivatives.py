@@ -48,6 +48,12 @@ def softmax_vjp(y: ArrayLike, dy: ArrayLike, axis: Axis = -1) -> Array:
         >>> import jax.numpy as jnp
         >>> softmax_vjp(jnp.array([0.25, 0.75]), jnp.array([1.0, 0.0])).tolist()
         [0.1875, -0.1875]
+
+    References:
+        J. S. Bridle, "Probabilistic interpretation of feedforward classification network outputs",
+        in Neurocomputing (1990), for the derivative.
+        T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for computing the sample variance",
+        The American Statistician 37 (1983), for what is gained by centring first.
     """
     y, dy, classes = _operands("softmax_vjp", y, dy, "dy", axis)
     return in_float32(softmax_product, y, dy, classes)
@@ -76,6 +82,9 @@ def softmax_jvp(y: ArrayLike, x_dot: ArrayLike, axis: Axis = -1) -> Array:
         >>> import jax.numpy as jnp
         >>> softmax_jvp(jnp.array([0.25, 0.75]), jnp.array([1.0, 0.0])).tolist()
         [0.1875, -0.1875]
+
+    References:
+        As `softmax_vjp`.
     """
     y, x_dot, classes = _operands("softmax_jvp", y, x_dot, "x_dot", axis)
     return in_float32(softmax_product, y, x_dot, classes)
@@ -103,6 +112,10 @@ def softmax_jacobian(y: ArrayLike) -> Array:
         >>> import jax.numpy as jnp
         >>> softmax_jacobian(jnp.array([0.25, 0.75])).tolist()
         [[0.1875, -0.1875], [-0.1875, 0.1875]]
+
+    References:
+        J. S. Bridle, "Probabilistic interpretation of feedforward classification network outputs",
+        in Neurocomputing (1990), for the derivative.
     """
     (y,) = _floats("softmax_jacobian", y=y)
     return in_float32(_jacobian, y, class_axes("softmax_jacobian", y, -1))
@@ -134,6 +147,10 @@ def log_softmax_vjp(y: ArrayLike, dy: ArrayLike, axis: Axis = -1) -> Array:
         >>> y = jnp.log(jnp.array([0.5, 0.5]))
         >>> log_softmax_vjp(y, jnp.array([1.0, 0.0])).tolist()
         [0.5, -0.5]
+
+    References:
+        S. Boyd and L. Vandenberghe, "Convex Optimization" (2004), section 3.1.5: the gradient of
+        log-sum-exp is softmax.
     """
     y, dy, classes = _operands("log_softmax_vjp", y, dy, "dy", axis)
     return in_float32(log_softmax_pull_back, y, dy, classes)
@@ -164,6 +181,12 @@ def log_softmax_jvp(y: ArrayLike, x_dot: ArrayLike, axis: Axis = -1) -> Array:
         >>> y = jnp.log(jnp.array([0.5, 0.5]))
         >>> log_softmax_jvp(y, jnp.array([1.0, 0.0])).tolist()
         [0.5, -0.5]
+
+    References:
+        S. Boyd and L. Vandenberghe, "Convex Optimization" (2004), section 3.1.5: the gradient of
+        log-sum-exp is softmax.
+        T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for computing the sample variance",
+        The American Statistician 37 (1983), for what is gained by centring first.
     """
     y, x_dot, classes = _operands("log_softmax_jvp", y, x_dot, "x_dot", axis)
     return in_float32(log_softmax_push_forward, y, x_dot, classes)
@@ -190,6 +213,10 @@ def log_softmax_jacobian(y: ArrayLike) -> Array:
         >>> import jax.numpy as jnp
         >>> log_softmax_jacobian(jnp.log(jnp.array([0.5, 0.5]))).tolist()
         [[0.5, -0.5], [-0.5, 0.5]]
+
+    References:
+        S. Boyd and L. Vandenberghe, "Convex Optimization" (2004), section 3.1.5: the gradient of
+        log-sum-exp is softmax.
     """
     (y,) = _floats("log_softmax_jacobian", y=y)
     return in_float32(_log_jacobian, y, class_axes("log_softmax_jacobian", y, -1))

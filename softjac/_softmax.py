@@ -86,6 +86,10 @@ def log_softmax(
     Example:
         >>> print(log_softmax(jax.numpy.array([40.0, 0.0])))
         [-4.248354e-18 -4.000000e+01]
+
+    References:
+        P. Blanchard, D. J. Higham and N. J. Higham, "Accurately computing the log-sum-exp and
+        softmax functions", IMA J. Numer. Anal. 41 (2021).
     """
     logits, mask, factor, classes = _arguments("log_softmax", x, axis, where, scale)
     y: Array = _log_softmax(logits, mask, factor, classes)

@@ -98,6 +98,10 @@ def output_cotangent(activation: Activation, loss: Loss) -> Function:
         >>> x, target = jnp.array([2.0, 0.0]), jnp.array([1.0, 0.0])
         >>> print(output_cotangent(softmax, squared_error)(x, target).round(4))
         [-0.0501  0.0501]
+
+    References:
+        C. M. Bishop, "Pattern Recognition and Machine Learning" (2006), sections 4.3.6 and 5.3: why
+        an activation and its matching loss have the derivative p - t.
     """
     own = _PAIRS.get((activation, loss))
     return (
@@ -125,6 +129,9 @@ def output_loss(activation: Activation, loss: Loss) -> Function:
         >>> x, target = jnp.array([-1000.0, 0.0]), jnp.array([1.0, 0.0])
         >>> print(output_loss(softmax, cross_entropy)(x, target))
         1000.0
+
+    References:
+        As `output_cotangent`.
     """
     own = _PAIRS.get((activation, loss))
     return own[0] if own else lambda x, target: loss.value(activation.value(x), target)

@@ -66,6 +66,9 @@ def softmax(
         ...     mesh=mesh, in_specs=P(None, "classes"), out_specs=P(None, "classes"))
         >>> print(jax.jit(split)(jax.numpy.zeros((1, 4))))
         [[0.25 0.25 0.25 0.25]]
+
+    References:
+        Formulas: `softjac.softmax`.
     """
     logits, mask, factor, classes = _arguments("softmax", x, mesh_axis, where, scale)
     return in_float32(partial(_softmax._probabilities, classes), logits, mask, factor)
@@ -90,6 +93,19 @@ def log_softmax(
 
     Numerics:
         As `softjac.log_softmax`; the sum has one more rounding a device.
+
+    Example:
+        >>> import jax
+        >>> from jax.sharding import PartitionSpec as P
+        >>> mesh = jax.make_mesh((1,), ("classes",), axis_types=(jax.sharding.AxisType.Auto,))
+        >>> split = jax.shard_map(
+        ...     lambda x: log_softmax(x, "classes"),
+        ...     mesh=mesh, in_specs=P(None, "classes"), out_specs=P(None, "classes"))
+        >>> print(jax.jit(split)(jax.numpy.array([[40.0, 0.0]])))
+        [[-4.248354e-18 -4.000000e+01]]
+
+    References:
+        Formulas: `softjac.log_softmax`.
     """
     logits, mask, factor, classes = _arguments("log_softmax", x, mesh_axis, where, scale)
     return in_float32(partial(_softmax._log_probabilities, classes), logits, mask, factor)
@@ -111,6 +127,19 @@ def softmax_vjp(y: ArrayLike, dy: ArrayLike, mesh_axis: Hashable) -> Array:
 
     Numerics:
         As `softjac.softmax_vjp`, the mean and what is centred on being those of the whole row.
+
+    Example:
+        >>> import jax
+        >>> from jax.sharding import PartitionSpec as P
+        >>> mesh = jax.make_mesh((1,), ("classes",), axis_types=(jax.sharding.AxisType.Auto,))
+        >>> split = jax.shard_map(
+        ...     lambda y, dy: softmax_vjp(y, dy, "classes"),
+        ...     mesh=mesh, in_specs=P(None, "classes"), out_specs=P(None, "classes"))
+        >>> print(jax.jit(split)(jax.numpy.array([[0.25, 0.75]]), jax.numpy.array([[1.0, 0.0]])))
+        [[ 0.1875 -0.1875]]
+
+    References:
+        Formulas: `softjac.softmax_vjp`.
     """
     return _product("softmax_vjp", _derivatives.softmax_product, y, dy, "dy", mesh_axis)
 
@@ -131,6 +160,19 @@ def softmax_jvp(y: ArrayLike, x_dot: ArrayLike, mesh_axis: Hashable) -> Array:
 
     Numerics:
         As `softmax_vjp`.
+
+    Example:
+        >>> import jax
+        >>> from jax.sharding import PartitionSpec as P
+        >>> mesh = jax.make_mesh((1,), ("classes",), axis_types=(jax.sharding.AxisType.Auto,))
+        >>> split = jax.shard_map(
+        ...     lambda y, x_dot: softmax_jvp(y, x_dot, "classes"),
+        ...     mesh=mesh, in_specs=P(None, "classes"), out_specs=P(None, "classes"))
+        >>> print(jax.jit(split)(jax.numpy.array([[0.25, 0.75]]), jax.numpy.array([[1.0, 0.0]])))
+        [[ 0.1875 -0.1875]]
+
+    References:
+        Formulas: `softjac.softmax_jvp`.
     """
     return _product("softmax_jvp", _derivatives.softmax_product, y, x_dot, "x_dot", mesh_axis)
 
@@ -151,6 +193,19 @@ def log_softmax_vjp(y: ArrayLike, dy: ArrayLike, mesh_axis: Hashable) -> Array:
 
     Numerics:
         As `softjac.log_softmax_vjp`.
+
+    Example:
+        >>> import jax
+        >>> from jax.sharding import PartitionSpec as P
+        >>> mesh = jax.make_mesh((1,), ("classes",), axis_types=(jax.sharding.AxisType.Auto,))
+        >>> split = jax.shard_map(
+        ...     lambda y, dy: log_softmax_vjp(y, dy, "classes"),
+        ...     mesh=mesh, in_specs=P(None, "classes"), out_specs=P(None, "classes"))
+        >>> print(jax.jit(split)(jax.numpy.log(jax.numpy.full((1, 2), 0.5)), jax.numpy.eye(1, 2)))
+        [[ 0.5 -0.5]]
+
+    References:
+        Formulas: `softjac.log_softmax_vjp`.
     """
     formula = _derivatives.log_softmax_pull_back
     return _product("log_softmax_vjp", formula, y, dy, "dy", mesh_axis)
@@ -172,6 +227,19 @@ def log_softmax_jvp(y: ArrayLike, x_dot: ArrayLike, mesh_axis: Hashable) -> Arra
 
     Numerics:
         As `softjac.log_softmax_jvp`.
+
+    Example:
+        >>> import jax
+        >>> from jax.sharding import PartitionSpec as P
+        >>> mesh = jax.make_mesh((1,), ("classes",), axis_types=(jax.sharding.AxisType.Auto,))
+        >>> split = jax.shard_map(
+        ...     lambda y, x_dot: log_softmax_jvp(y, x_dot, "classes"),
+        ...     mesh=mesh, in_specs=P(None, "classes"), out_specs=P(None, "classes"))
+        >>> print(jax.jit(split)(jax.numpy.log(jax.numpy.full((1, 2), 0.5)), jax.numpy.eye(1, 2)))
+        [[ 0.5 -0.5]]
+
+    References:
+        Formulas: `softjac.log_softmax_jvp`.
     """
     formula = _derivatives.log_softmax_push_forward
     return _product("log_softmax_jvp", formula, y, x_dot, "x_dot", mesh_axis)
@@ -196,6 +264,20 @@ def cross_entropy(x: ArrayLike, target: ArrayLike, mesh_axis: Hashable) -> Array
 
     Numerics:
         Relative to itself, however near to 0; its derivative keeps the tails too.
+
+    Example:
+        >>> import jax
+        >>> from jax.sharding import PartitionSpec as P
+        >>> mesh = jax.make_mesh((1,), ("classes",), axis_types=(jax.sharding.AxisType.Auto,))
+        >>> split = jax.shard_map(
+        ...     lambda x, t: cross_entropy(x, t, "classes"),
+        ...     mesh=mesh, in_specs=P(None, "classes"), out_specs=P(None))
+        >>> print(jax.jit(split)(jax.numpy.array([[0.0, 1000.0]]), jax.numpy.array([[1.0, 0.0]])))
+        [1000.]
+
+    References:
+        M. Shoeybi et al., "Megatron-LM: training multi-billion parameter language models using
+        model parallelism" (2019): the loss of a split vocabulary exchanges numbers a row.
     """
     logits, _, _, classes = _arguments("cross_entropy", x, mesh_axis, None, 1.0)
     target = jnp.asarray(target)
