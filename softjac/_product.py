@@ -48,14 +48,13 @@ def _product(y: Array, t: Array, *, kind: Kind, classes: Classes) -> Array:
         return y * _centred(y, t, classes)
     if kind == "log":
         return _centred(y, t, classes)
-    # (I - y 1ᵀ) y = 0: so much of y is taken off t that nothing is left in the dominant class.
-    (ratio,) = classes.sum_in_pairs(lambda y, t: (jnp.where(dominant(y), t / y, 0),), y, t)
-    (total,) = classes.sum_in_pairs(_beside_the_dominant, y, t, ratio)
-    return jnp.where(dominant(y), 0, t - y * ratio) - y * total
+    complement, others, total = classes.sum_in_pairs(_beside_the_dominant, y, t)
+    return jnp.where(dominant(y), complement * t - y * others, t - y * total)
 
 
-def _beside_the_dominant(y: Array, t: Array, ratio: Array) -> tuple[Array]:
-    return (jnp.where(dominant(y), 0, t - y * ratio),)
+def _beside_the_dominant(y: Array, t: Array) -> tuple[Array, Array, Array]:
+    """The terms of Σ y and Σ t over all classes but the dominant one, and of Σ t."""
+    return jnp.where(dominant(y), 0, y), jnp.where(dominant(y), 0, t), t
 
 
 def dominant(y: Array) -> Array:
