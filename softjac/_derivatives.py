@@ -242,7 +242,7 @@ def log_softmax_pull_back(log_y: Array, t: Array, classes: Classes) -> Array:
     def terms(y: Array, t: Array) -> tuple[Array, Array]:
         return jnp.where(dominant(y), 0, t), t
 
-    others, total = classes.accurate_sum(terms, y, t)
+    others, total = classes.sum_in_pairs(terms, y, t)
     return jnp.where(dominant(y), -jnp.expm1(log_y) * t - y * others, t - y * total)
 
 
