@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from softjac.oracle.op import Op
 from softjac.oracle.sample import Sample
 
-__all__ = ["answer", "keep_compiled", "residual"]
+__all__ = ["answer", "keep_compiled", "residual", "seconds_compiling"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -75,9 +76,9 @@ def _from_jax(op: Op, sample: Sample) -> Array:
     square = length if op.output == "jac" else 1
     block = max(1, ELEMENTS // (length * square))
     roles = tuple(sample.given)
-    run = _compiled(op.name, op.forward, op.vector, roles, op.output == "jac")
     found = np.empty((rows, n, n) if op.output == "jac" else (rows, n))
     with jax.enable_x64(True):
+        run = _compiled(op.name, op.forward, op.vector, roles, op.output == "jac", (block, length))
         for start in range(0, rows, block):
             stop = min(rows, start + block)
             padded = []
@@ -88,16 +89,29 @@ def _from_jax(op: Op, sample: Sample) -> Array:
                 array[: stop - start] = -np.inf if logits else 0.0
                 array[: stop - start, :n] = sample.given[role][start:stop]
                 padded.append(array)
-            out = np.asarray(run(*padded, sample.scale))[: stop - start]
+            out = np.asarray(run(*padded, float(sample.scale)))[: stop - start]
             found[start:stop] = out[:, :n, :n] if op.output == "jac" else out[:, :n]
     return found.reshape(rows, -1)
 
 
+def seconds_compiling() -> float:
+    """Processor seconds this process has spent so far on compiling the reference."""
+    return sum(_compiling)
+
+
+_compiling: list[float] = []
+
+
 @cache
 def _compiled(
-    name: str, forward: str, vector: str | None, roles: tuple[str, ...], jacobian: bool
+    name: str,
+    forward: str,
+    vector: str | None,
+    roles: tuple[str, ...],
+    jacobian: bool,
+    shape: tuple[int, int],
 ) -> Any:
-    """The jitted reference of an op for these input roles."""
+    """The compiled reference of an op for these input roles, each of this shape."""
     import jax
 
     import softjac
@@ -112,7 +126,10 @@ def _compiled(
         y = given["y"] if "y" in given else result(given["x"], scale=scale)
         return scale * (derivative(y) if vector is None else derivative(y, given[vector]))
 
-    return jax.jit(run)
+    started = time.process_time()
+    program = jax.jit(run).lower(*(np.zeros(shape) for _ in roles), 1.0).compile()
+    _compiling.append(time.process_time() - started)
+    return program
 
 
 def _enclosed(op: Op, sample: Sample) -> tuple[Array, Array]:

@@ -67,6 +67,7 @@ OP = Op(
         Mistake("log-of-softmax", mistakes.log_of_stored_softmax),
         Mistake("softmax-twice", lambda s: mistakes.log_softmax(s.log_y.clip(-1e30))),
         Mistake("softmax-twice", lambda s: mistakes.log_softmax(s.y)),
+        Mistake("wrong-axis", lambda s: mistakes.log_softmax(s.z.T).T, layout=True),
         *mistakes.log_of_wrong_sums(),
         *mistakes.log_of_padded(),
         *mistakes.log_shifted_once(),
