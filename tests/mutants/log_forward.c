@@ -239,8 +239,8 @@ void log_by_bit_trick(const float *x, float *y, size_t rows, size_t n) {
     }
 }
 
-// Clamps exp at exp(-10) inside the sum. (At exp(-20), 2e-9 a term, it would be lost among the
-// roundings that a float32 sum may make, 6e-8 a term.)
+// Clamps exp at exp(-10) inside the sum. At exp(-20), 2e-9 a term, it would be lost among the
+// roundings that a float32 sum may make, 6e-8 a term.
 // @log_softmax | values | exp-clamped
 void log_exp_clamped(const float *x, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, x += n, y += n) {
