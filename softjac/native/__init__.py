@@ -14,10 +14,9 @@ float32, float64, bfloat16 and float16 (16 bits in memory, float32 in between, o
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
-from softjac.native import _numpy
+from softjac.native import _arrays
 from softjac.native._library import isa, set_threads
 
 __all__ = [
@@ -36,36 +35,13 @@ __all__ = [
     "softmax_vjp_from_logits",
 ]
 
-
-def _is_jax(*values: Any) -> bool:
-    """Whether any of the values is a JAX array or tracer, without importing JAX for the answer."""
-    jax = sys.modules.get("jax")
-    return jax is not None and any(isinstance(value, jax.Array) for value in values)
-
-
-def _in_jax(
-    op: str, names: tuple[str, ...], operands: tuple[Any, ...], scale: Any, out: Any
-) -> Any:
-    """The op on JAX arrays; NotImplemented where there are none."""
-    if not _is_jax(*operands):
-        return NotImplemented
-    from softjac.native import _xla
-
-    return _xla.apply(op, names, operands, scale, out)
-
-
-def _elementwise(op: str, *names: str) -> _numpy.Elementwise:
-    """An op whose result has the shape of its inputs."""
-    return _numpy.Elementwise(op, *names, elsewhere=_in_jax)
-
-
-_softmax = _elementwise("softmax", "x")
-_log_softmax = _elementwise("log_softmax", "x")
-_softmax_vjp = _elementwise("softmax_vjp", "y", "dy")
-_softmax_vjp_from_logits = _elementwise("softmax_vjp_from_logits", "x", "dy")
-_softmax_jvp = _elementwise("softmax_jvp", "y", "x_dot")
-_log_softmax_vjp = _elementwise("log_softmax_vjp", "y", "dy")
-_log_softmax_jvp = _elementwise("log_softmax_jvp", "y", "x_dot")
+_softmax = _arrays.elementwise("softmax", "x")
+_log_softmax = _arrays.elementwise("log_softmax", "x")
+_softmax_vjp = _arrays.elementwise("softmax_vjp", "y", "dy")
+_softmax_vjp_from_logits = _arrays.elementwise("softmax_vjp_from_logits", "x", "dy")
+_softmax_jvp = _arrays.elementwise("softmax_jvp", "y", "x_dot")
+_log_softmax_vjp = _arrays.elementwise("log_softmax_vjp", "y", "dy")
+_log_softmax_jvp = _arrays.elementwise("log_softmax_jvp", "y", "x_dot")
 
 
 def softmax(x: Any, *, scale: float = 1.0, out: Any = None) -> Any:
@@ -304,9 +280,7 @@ def softmax_jacobian(y: Any, *, scale: float = 1.0, out: Any = None) -> Any:
         array([[ 0.25, -0.25],
                [-0.25,  0.25]])
     """
-    if _is_jax(y):
-        return _in_jax("softmax_jacobian", ("y",), (y,), scale, out)
-    return _numpy.jacobian("softmax_jacobian", y, scale, out)
+    return _arrays.jacobian("softmax_jacobian", y, scale, out)
 
 
 def log_softmax_jacobian(y: Any, *, scale: float = 1.0, out: Any = None) -> Any:
@@ -335,9 +309,7 @@ def log_softmax_jacobian(y: Any, *, scale: float = 1.0, out: Any = None) -> Any:
         array([[ 0.5, -0.5],
                [-0.5,  0.5]])
     """
-    if _is_jax(y):
-        return _in_jax("log_softmax_jacobian", ("y",), (y,), scale, out)
-    return _numpy.jacobian("log_softmax_jacobian", y, scale, out)
+    return _arrays.jacobian("log_softmax_jacobian", y, scale, out)
 
 
 def cross_entropy(x: Any, target: Any, *, scale: float = 1.0) -> Any:
@@ -367,7 +339,7 @@ def cross_entropy(x: Any, target: Any, *, scale: float = 1.0) -> Any:
         >>> cross_entropy(np.array([[40.0, 0.0]]), np.array([0]))
         array([4.24835426e-18])
     """
-    return _cross_entropy(x, target, scale, False)[0]
+    return _arrays.cross_entropy(x, target, scale, False)[0]
 
 
 def cross_entropy_with_derivative(x: Any, target: Any, *, scale: float = 1.0) -> Any:
@@ -397,13 +369,4 @@ def cross_entropy_with_derivative(x: Any, target: Any, *, scale: float = 1.0) ->
         >>> cross_entropy_with_derivative(np.array([[40.0, 0.0]]), np.array([0]))[1]
         array([[-4.24835426e-18,  4.24835426e-18]])
     """
-    return _cross_entropy(x, target, scale, True)
-
-
-def _cross_entropy(x: Any, target: Any, scale: float, derivative: bool) -> tuple[Any, Any]:
-    """On either kind of array."""
-    if not _is_jax(x, target):
-        return _numpy.cross_entropy(x, target, scale, derivative)
-    from softjac.native import _xla
-
-    return _xla.cross_entropy(x, target, scale, derivative)
+    return _arrays.cross_entropy(x, target, scale, True)

@@ -80,7 +80,7 @@ def _smaller(trial: Trial, task: Task) -> Iterator[Task]:
     for n in dict.fromkeys(sizes):
         for rows in (20, 2) if trial.candidate.takes_rows else (20,):
             wanted = Task("simple", n, rows, 0, scale=task.scale, layout=task.layout)
-            made = trial.moved(trial.trimmed(wanted), longer=1)
+            made = trial.shapes.moved(trial.trimmed(wanted), longer=1)
             if made is not None and trial.allows(made) and trial.affordable(n):
                 yield made
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 __all__ = ["take"]
 
 
+@runtime_checkable
 class _Plan(Protocol):
     """What of a plan is needed here."""
 

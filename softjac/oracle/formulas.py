@@ -94,8 +94,8 @@ def _alike(item: Evidence, predicted: Array) -> Array:
     slack = 2.0 * item.own + item.precision.u * (depth * size + 8.0 * largest)
     if item.vector is not None:  # a wrong formula may leave a large part of it to cancel
         roundings = 4.0 + 2.0 * np.sqrt(item.sample.n)
-        largest = np.abs(item.vector).max(axis=1, keepdims=True)
-        slack = slack + roundings * item.precision.u * largest
+        cancelled = np.abs(item.vector).max(axis=1, keepdims=True)
+        slack = slack + roundings * item.precision.u * cancelled
     slack = slack + 4.0 * item.precision.u_out * size
     same = (item.got == predicted) | (np.isnan(item.got) & np.isnan(predicted))
     return np.asarray(same | (np.isfinite(predicted) & (np.abs(item.got - predicted) <= slack)))

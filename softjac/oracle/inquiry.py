@@ -73,7 +73,7 @@ def some_places(n: int) -> Array:
 
 def _admitted(trial: Trial, n: int, rows: int) -> Task | None:
     """A task of this length with as many rows, or some more, that the preconditions admit."""
-    task = trial.moved(_task(n, rows), longer=1)
+    task = trial.shapes.moved(_task(n, rows), longer=1)
     return task if task is not None and trial.allows(task) else None
 
 

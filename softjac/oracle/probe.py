@@ -30,7 +30,7 @@ def probe(trial: Trial) -> None:
     for wanted in LENGTHS:
         if trial.compiles or wanted > trial.effort.longest * 2:
             break
-        task = trial.moved(Task("plain", wanted, 1, trial.seed))
+        task = trial.shapes.moved(Task("plain", wanted, 1, trial.seed))
         if task is None:
             continue
         n = task.n
@@ -45,8 +45,8 @@ def probe(trial: Trial) -> None:
             trial.own_sums = False
         for kind in range(len(SLOW)):
             one = Task("slow", n, len(SLOW), trial.seed, pick=kind)
-            several = trial.moved(replace(one, pick=None), longer=1)
-            slow = one if trial.suits(one) else several
+            several = trial.shapes.moved(replace(one, pick=None), longer=1)
+            slow = one if trial.shapes.suits(one) else several
             if slow is not None and trial.affordable(n, slow.size):
                 _timed(trial, slow)
     if trial.op.output == "jac":

@@ -78,7 +78,7 @@ def _from_jax(op: Op, sample: Sample) -> Array:
     roles = tuple(sample.given)
     found = np.empty((rows, n, n) if op.output == "jac" else (rows, n))
     with jax.enable_x64(True):
-        run = _compiled(op.name, op.forward, op.vector, roles, op.output == "jac", (block, length))
+        run = _compiled(op.name, op.forward, op.vector, roles, (block, length))
         for start in range(0, rows, block):
             stop = min(rows, start + block)
             padded = []
@@ -108,7 +108,6 @@ def _compiled(
     forward: str,
     vector: str | None,
     roles: tuple[str, ...],
-    jacobian: bool,
     shape: tuple[int, int],
 ) -> Any:
     """The compiled reference of an op for these input roles, each of this shape."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from softjac._errors import CandidateError, did_you_mean
 
@@ -24,6 +24,7 @@ _ELSEWHERE: Final = {
 }  # fmt: skip
 
 
+@runtime_checkable
 class HasRoles(Protocol):
     """What of an op says which arrays it takes and gives."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from softjac._errors import SandboxError
 from softjac.native import _library
@@ -18,6 +18,7 @@ from softjac.oracle.python_sandbox import ChildSandbox, LiveSandbox
 __all__ = ["Sandbox", "open_sandbox"]
 
 
+@runtime_checkable
 class Sandbox(Protocol):
     """Makes calls of a candidate and survives them."""
 
@@ -42,6 +43,7 @@ class Sandbox(Protocol):
         """What `count` calls leave behind; fewer `calls` in the result: they did not all end."""
 
 
+@runtime_checkable
 class _Candidate(Protocol):
     """What the sandbox needs of a candidate."""
 

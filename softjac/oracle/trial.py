@@ -22,6 +22,7 @@ from softjac.oracle.pace import Pace
 from softjac.oracle.plan import Effort, Task
 from softjac.oracle.precision import PRECISIONS, Precision
 from softjac.oracle.sample import Sample
+from softjac.oracle.shapes import Shapes
 
 __all__ = ["Trial"]
 
@@ -33,14 +34,6 @@ LONGEST = 2_100_000
 
 # Batches kept for the diagnosis: enough to tell mistakes apart, few enough to stay quick.
 KEPT, LARGE = 60, 100_000
-
-# One hang retires its length; so many lengths that hang end the trial.
-HANGS = 3
-
-# A shape that the preconditions exclude is replaced by one near it: so much longer, less far where
-# rows lie apart, and of so many more rows.
-LONGER, LONGER_APART = 1025, 65
-MORE_ROWS = (*range(17), 31, 63)
 
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
 FEW_LENGTHS = (0, 1, 2, 3, 8, 33, 130, 1000, 65_537)
@@ -68,18 +61,17 @@ class Trial:
     worst: dict[str, float] = field(default_factory=dict)
     incidents: list[Failure] = field(default_factory=list)
     compiles: bool = False
-    hung: set[int] = field(default_factory=set)
     lengths: set[int] = field(default_factory=set)
-    shapes: set[tuple[int, int]] = field(default_factory=set)
     wrong_lengths: set[int] = field(default_factory=set)
     most_rows: int = 0
 
     op: Op = field(init=False)
     precision: Precision = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
-    _near: dict[tuple[int, int, int, int], int | None] = field(default_factory=dict)
+    shapes: Shapes = field(init=False)
 
     def __post_init__(self) -> None:
+        self.shapes = Shapes(self.candidate)
         self.op = OPS[self.candidate.op]
         self.precision = PRECISIONS[self.candidate.dtype]
         self.dtype = storage(self.candidate.dtype)
@@ -90,14 +82,7 @@ class Trial:
 
     def allows(self, task: Task) -> bool:
         """Whether the candidate's preconditions, and what its compiler costs, admit this task."""
-        return self.suits(task) and not (self.compiles and task.n not in FEW_LENGTHS)
-
-    def suits(self, task: Task) -> bool:
-        """Whether the candidate's preconditions admit this task."""
-        if task.n in self.hung or len(self.hung) >= HANGS:
-            return False
-        rows = task.size * task.layout.blocks if self.candidate.takes_rows else 1
-        return self.candidate.allows(task.n, rows, self.strides(task))
+        return self.shapes.suits(task) and not (self.compiles and task.n not in FEW_LENGTHS)
 
     def possible(self, tasks: Iterable[Task]) -> Iterator[Task]:
         """Tasks as the preconditions, the memory and the time admit them, each once.
@@ -108,50 +93,12 @@ class Trial:
         for task in tasks:
             if not self.affordable(task.n):
                 continue
-            moved = self.moved(self.trimmed(task))
+            moved = self.shapes.moved(self.trimmed(task))
             if moved is None or moved in seen or not self.allows(moved):
                 continue
             seen.add(moved)
             if self.affordable(moved.n):
                 yield moved
-
-    def moved(self, task: Task, *, longer: int = LONGER) -> Task | None:
-        """This task, or one a little longer or of more rows that the preconditions admit.
-
-        Where there is none near, the smallest shape that was tried before; or None.
-        """
-        if self.suits(task) or not self.candidate.conditions:
-            return task if self.suits(task) else None
-        for n in range(task.n, task.n + (min(longer, LONGER_APART) if task.layout.gap else longer)):
-            rows = self._rows_near(n, task)
-            if rows is not None:
-                return replace(task, n=n, rows=rows)
-        if longer > 1 and self.shapes and task.pick is None:
-            n, rows = min(self.shapes, key=lambda shape: shape[0] * shape[1])
-            other = replace(task, n=n, rows=rows)
-            return other if self.suits(other) else None
-        return None
-
-    def _rows_near(self, n: int, task: Task) -> int | None:
-        """As many rows as a task has, or some more, that the preconditions admit at a length."""
-        free = task.pick is None and self.candidate.limits_rows
-        key = (n, task.rows if free else 0, task.layout.gap, task.layout.spread)
-        if key not in self._near:
-            there = replace(task, n=n)
-            steps = MORE_ROWS if free else (0,)
-            fit = (s for s in steps if self.suits(replace(there, rows=task.rows + s)))
-            self._near[key] = next(fit, None)
-        step = self._near[key]
-        return None if step is None else task.rows + step
-
-    def strides(self, task: Task) -> dict[str, int]:
-        """The row stride of each role that has one."""
-        arrays, layout = (*self.candidate.inputs, self.candidate.output), task.layout
-        return {
-            f"ld{role}": task.n + layout.gap + place * layout.spread
-            for place, role in enumerate(arrays)
-            if role in self.candidate.strides
-        }
 
     def calls_of(self, task: Task, poison: Poison = "nan") -> tuple[dict[str, Array], list[Call]]:
         """The inputs of a task, and the calls that take them."""
@@ -250,7 +197,7 @@ class Trial:
     def incidents_of(self, outcome: Outcome, rows: int, task: Task) -> Iterator[tuple[str, str]]:
         """What happened in a call beside its values: the checks pick up what is theirs."""
         if outcome.status == "hang":
-            self.hung.add(task.n)
+            self.shapes.hung.add(task.n)
         if outcome.status != "ok":
             yield outcome.status, outcome.message
         elif outcome.output is None:
@@ -346,7 +293,7 @@ class Trial:
         """Keeps the failures of a judged batch, and what it shows of lengths and time."""
         if batch.ok.any():
             self.lengths.add(batch.task.n)
-            self.shapes.add((batch.task.n, batch.rows if self.candidate.takes_rows else 1))
+            self.shapes.tried.add((batch.task.n, batch.rows))
             self.most_rows = max(self.most_rows, batch.rows if self.candidate.takes_rows else 1)
             if self.pace.predicted(batch.task.n) == 0.0:  # its preconditions left nothing to time
                 self.pace.note(batch.task.n, batch.seconds / batch.rows, plain=False)

@@ -16,7 +16,7 @@ def check(trial: Trial) -> CheckResult:
     many = trial.candidate.takes_rows
     for n, rows in [(0, 1), (0, 3), (5, 0), (0, 0)] if many else [(0, 1)]:
         task = Task("simple", n, rows, layout=Layout())
-        if not trial.candidate.allows(n, rows if many else 1, trial.strides(task)):
+        if not trial.candidate.allows(n, rows if many else 1, trial.shapes.strides(task)):
             continue
         tried += 1
         batch = trial.run_aside([task])[0]

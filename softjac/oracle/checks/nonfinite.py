@@ -34,9 +34,10 @@ def check(trial: Trial) -> CheckResult:
             ("+inf", n // 3, np.inf),
             ("all -inf", slice(None), -np.inf),
         ):
-            if trial.candidate.takes_rows:
-                _beside(trial, Task("simple", n, 6, trial.seed), column, value)
-            alone = trial.moved(Task("simple", n, 1, trial.seed), longer=1)
+            several = trial.shapes.moved(Task("simple", n, 6, trial.seed), longer=1)
+            if trial.candidate.takes_rows and several is not None:
+                _beside(trial, several, column, value)
+            alone = trial.shapes.moved(Task("simple", n, 1, trial.seed), longer=1)
             if alone is not None and not _follows(trial, alone, column, value):
                 told.append(name)
                 if trial.candidate.nonfinite == "strict":
@@ -49,8 +50,6 @@ def check(trial: Trial) -> CheckResult:
 
 def _beside(trial: Trial, task: Task, column: Any, value: float) -> None:
     """Judges the rows of a call two of whose rows hold such logits."""
-    if not trial.allows(task):
-        return
     inputs, _ = trial.calls_of(task)
     inputs["x"] = inputs["x"].copy()
     special = np.array([0, 3])

@@ -25,7 +25,7 @@ def check(trial: Trial) -> CheckResult:
         if not trial.affordable(n, rows * THREADS, plain=True) or trial.elements(n) > 3_000_000:
             continue
         seeds = range(trial.seed + 50, trial.seed + 50 + THREADS)
-        moved = (trial.moved(Task("plain", n, rows, seed)) for seed in seeds)
+        moved = (trial.shapes.moved(Task("plain", n, rows, seed)) for seed in seeds)
         planned = [task for task in moved if task is not None and trial.allows(task)]
         if len(planned) == THREADS and _together(trial, planned, _rounds(trial, n, rows)):
             break

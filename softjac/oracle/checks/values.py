@@ -12,7 +12,8 @@ from softjac.oracle.findings import CheckResult
 from softjac.oracle.pace import Clock
 from softjac.oracle.plan import Task, lengths, tasks
 from softjac.oracle.probe import probe
-from softjac.oracle.trial import LONGER, Trial
+from softjac.oracle.shapes import LONGER
+from softjac.oracle.trial import Trial
 
 # From here on a length that the preconditions exclude is replaced by one near it.
 DENSE = 130
@@ -67,14 +68,14 @@ def _queue(trial: Trial) -> list[Task]:
         for layer, several in enumerate(planned):
             layers.setdefault(layer, []).extend(trial.trimmed(task) for task in several)
     queue = (task for layer in sorted(layers) for task in layers[layer])
-    moved = (trial.moved(task, longer=1) for task in queue)
+    moved = (trial.shapes.moved(task, longer=1) for task in queue)
     return [task for task in dict.fromkeys(moved) if task is not None and trial.allows(task)]
 
 
 def _lengths(trial: Trial) -> Iterator[int]:
     """The lengths to try; a far one that the preconditions exclude gives way to one near it."""
     for n in lengths(trial.effort):
-        task = trial.moved(Task("plain", n, 1), longer=1 if n < DENSE else LONGER)
+        task = trial.shapes.moved(Task("plain", n, 1), longer=1 if n < DENSE else LONGER)
         if task is not None:
             yield task.n
 

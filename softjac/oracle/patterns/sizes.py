@@ -138,7 +138,7 @@ def strides(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
 
 def _stride(trial: Trial, task: Task) -> int:
     """The longest of a task's row strides."""
-    return max(trial.strides(task).values(), default=0)
+    return max(trial.shapes.strides(task).values(), default=0)
 
 
 def _fails_again(trial: Trial, items: list[Evidence]) -> bool:

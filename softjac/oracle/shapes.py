@@ -1,0 +1,76 @@
+"""Which shapes a candidate is called with: those its preconditions admit, or others near them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from softjac.oracle.candidate import Candidate
+from softjac.oracle.plan import Task
+
+__all__ = ["LONGER", "Shapes"]
+
+# One hang retires its length; so many lengths that hang end the trial.
+HANGS = 3
+
+# A shape that the preconditions exclude is replaced by one near it: so much longer, less far where
+# rows lie apart, and of so many more rows.
+LONGER, LONGER_APART = 1025, 65
+MORE_ROWS = (*range(17), 31, 63)
+
+
+@dataclass(slots=True)
+class Shapes:
+    """What a candidate admits, which lengths hung, and which shapes were tried."""
+
+    candidate: Candidate
+    hung: set[int] = field(default_factory=set)
+    tried: set[tuple[int, int]] = field(default_factory=set)
+    _near: dict[tuple[int, int, int, int], int | None] = field(default_factory=dict)
+
+    def strides(self, task: Task) -> dict[str, int]:
+        """The row stride of each role that has one."""
+        arrays, layout = (*self.candidate.inputs, self.candidate.output), task.layout
+        return {
+            f"ld{role}": task.n + layout.gap + place * layout.spread
+            for place, role in enumerate(arrays)
+            if role in self.candidate.strides
+        }
+
+    def suits(self, task: Task) -> bool:
+        """Whether the candidate's preconditions admit this task, and its length did not hang."""
+        if task.n in self.hung or len(self.hung) >= HANGS:
+            return False
+        rows = task.size * task.layout.blocks if self.candidate.takes_rows else 1
+        return self.candidate.allows(task.n, rows, self.strides(task))
+
+    def moved(self, task: Task, *, longer: int = LONGER) -> Task | None:
+        """This task, or one a little longer or of more rows that the preconditions admit.
+
+        Where there is none near, the smallest shape that was tried before; or None.
+        """
+        if self.suits(task):
+            return task
+        if not self.candidate.conditions:  # its length hung
+            return None
+        far = min(longer, LONGER_APART) if task.layout.gap else longer
+        for n in range(task.n, task.n + far):
+            rows = self._rows_near(n, task)
+            if rows is not None:
+                return replace(task, n=n, rows=rows)
+        if longer > 1 and self.tried and task.pick is None:
+            n, rows = min(self.tried, key=lambda shape: shape[0] * shape[1])
+            smallest = replace(task, n=n, rows=rows)
+            return smallest if self.suits(smallest) else None
+        return None
+
+    def _rows_near(self, n: int, task: Task) -> int | None:
+        """As many rows as a task has, or some more, that the preconditions admit at a length."""
+        free = task.pick is None and self.candidate.limits_rows
+        key = (n, task.rows if free else 0, task.layout.gap, task.layout.spread)
+        if key not in self._near:
+            there = replace(task, n=n)
+            steps = MORE_ROWS if free else (0,)
+            fit = (s for s in steps if self.suits(replace(there, rows=task.rows + s)))
+            self._near[key] = next(fit, None)
+        step = self._near[key]
+        return None if step is None else task.rows + step
