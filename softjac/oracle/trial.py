@@ -24,7 +24,7 @@ from softjac.oracle.precision import PRECISIONS, Precision
 from softjac.oracle.sample import Sample
 from softjac.oracle.shapes import Shapes
 
-__all__ = ["Trial"]
+__all__ = ["NO_CALL", "Trial"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Poison = Literal["nan", "finite"]
@@ -34,6 +34,8 @@ LONGEST = 2_100_000
 
 # Batches kept for the diagnosis: enough to tell mistakes apart, few enough to stay quick.
 KEPT, LARGE = 60, 100_000
+
+NO_CALL = "its preconditions and the time limit allow no call"
 
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
 FEW_LENGTHS = (0, 1, 2, 3, 8, 33, 130, 1000, 65_537)
@@ -326,8 +328,7 @@ class Trial:
         elif reported:
             status, detail = "reported", "; ".join(reported)
         elif self.calls == calls:
-            status, detail = "skipped", "its preconditions and the time limit allow no call"
-            self.limits.append(f"{check} was left out: {detail}")
+            status, detail = "skipped", NO_CALL
         return CheckResult(check, status, self.calls - calls, self._worst(check), detail)
 
     def _worst(self, check: str) -> float | None:

@@ -13,7 +13,7 @@ from softjac.oracle.checks import CHECKS
 from softjac.oracle.counterexample import ONE_CALL, counterexamples, parse, rerun
 from softjac.oracle.findings import Accuracy, CheckResult, Report, Verdict
 from softjac.oracle.plan import EFFORTS
-from softjac.oracle.trial import Trial
+from softjac.oracle.trial import NO_CALL, Trial
 
 __all__ = ["assert_verified", "replay", "verify"]
 
@@ -175,6 +175,9 @@ def _report(trial: Trial, results: list[CheckResult]) -> Report:
     if len(lengths) < 3:
         limits.append(f"only {len(lengths)} lengths above 1 could be tried")
     limits += [f"only where {condition}" for condition in candidate.assumptions]
+    uncalled = [result.name for result in results if result.detail == NO_CALL]
+    if uncalled:
+        limits.append(f"left out, as {NO_CALL}: {', '.join(uncalled)}")
     verdict: Verdict = "verified"
     if any(result.status == "fail" for result in results):
         verdict = "refuted"

@@ -201,6 +201,25 @@ def test_a_result_beyond_the_largest_number_may_be_infinite() -> None:
     assert report.verdict == "verified"
 
 
+def test_preconditions_that_exclude_a_shape_lead_to_one_near_it() -> None:
+    """Every check that calls does so at admitted shapes; where there are none, it says so."""
+    seen: list[int] = []
+
+    def noted(y: Array, dy: Array) -> Array:
+        seen.append(len(y))
+        return right(y, dy)
+
+    report = verify(noted, op="softmax_vjp", effort="quick", assume=["rows % 4 == 0", "n > 200"])
+    assert report.verdict == "verified"
+    calls = {check.name: check.calls for check in report.checks}
+    assert all(calls[name] for name in ("values", "invariants", "memory", "output", "state"))
+    assert not any(rows % 4 for rows in seen[1:])  # the first asks which arrays it takes
+    none = verify(noted, op="softmax_vjp", effort="quick", assume=["n < 0"])
+    assert none.verdict == "inconclusive"
+    assert {check.status for check in none.checks} == {"skipped"}
+    assert any(limit.startswith("left out") and "memory" in limit for limit in none.limits)
+
+
 def test_a_replay_string_is_read_back_as_written() -> None:
     """Every field of a task survives, and anything else is an error that says so."""
     task = Task("kinds", 9, 32, 5, 3, 0.125)
