@@ -22,13 +22,14 @@ FLOORS = {
     3: "layers lineax sharded native oracle/bounds oracle/fit oracle/op oracle/reference",
     4: "oracle/ops oracle/inputs oracle/mistakes oracle/plan",
     5: "oracle/candidate oracle/failure",
-    6: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "
+    6: "oracle/shapes",
+    7: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "
        "oracle/probe",
-    7: "oracle/diagnosis oracle/evidence oracle/formulas oracle/inquiry oracle/patterns "
+    8: "oracle/diagnosis oracle/evidence oracle/formulas oracle/inquiry oracle/patterns "
        "oracle/symptoms",
-    8: "oracle/verdict",
-    9: "oracle/reports oracle/config oracle/init oracle/run strategies",
-    10: "cli __main__",
+    9: "oracle/verdict",
+    10: "oracle/reports oracle/config oracle/init oracle/run strategies",
+    11: "cli __main__",
 }  # fmt: skip
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 

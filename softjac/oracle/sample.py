@@ -148,8 +148,9 @@ class Sample:
         """How far s = Σ y_j v_j moves, at most, with the way the Jacobian is read, `(rows, 1)`.
 
         J·1 = 0 where Σ y_j = 1, so any c may be taken off v first; at y as given that moves s by
-        c (1 - Σ y_j). People take 0 (the textbook), s, v_k where y_k ≥ 1/2, or, as the reference
-        does, the entry of v next to s: two readings differ by the distance of their c at most.
+        c (1 - Σ y_j). People take 0 (the textbook), s, v_k where y_k ≥ 1/2, the entry of v next to
+        s, or, as the reference does, s + Σ y_j (v_j - s) = s (2 - Σ y_j): two readings differ by
+        the distance of their c at most.
         """
         v, s = self.vector, self.mean
         present = self.y > 0.0
@@ -160,8 +161,9 @@ class Sample:
             np.where(np.isfinite(below), below, s),
             np.where(np.isfinite(above), above, s),
         )
-        least = np.minimum(np.minimum(below, anchor), 0.0)
-        most = np.maximum(np.maximum(above, anchor), 0.0)
+        beside = np.abs(s) * self.defect
+        least = np.minimum(np.minimum(np.minimum(below, s - beside), anchor), 0.0)
+        most = np.maximum(np.maximum(np.maximum(above, s + beside), anchor), 0.0)
         return np.asarray((most - least) * self.defect)
 
     @cached_property

@@ -254,6 +254,17 @@ def test_every_reading_of_the_jacobian_at_rounded_probabilities_is_honest() -> N
     assert judge(reference.residual(wrong, exact), bound).ratio[0] > 1.0
 
 
+def test_the_textbook_is_honest_where_the_reference_centres_beside_every_entry() -> None:
+    """Equal log-probabilities of 16 bits sum to 0.987: s (2 - Σ p) lies past the entry next to s."""
+    y = np.full((1, 63), -4.15625)
+    x_dot = np.linspace(-0.95, 1.1, 63)[None, :].astype(ml_dtypes.bfloat16).astype(np.float64) + 8.0
+    sample = sample_of("log_softmax_jvp", "float32", y=y, x_dot=x_dot)
+    exact = reference.answer(OPS["log_softmax_jvp"], sample)
+    bound = OPS["log_softmax_jvp"].bound(sample, exact[0])
+    got = x_dot - (np.exp(y) * x_dot).sum()
+    assert judge(reference.residual(got, exact), bound).ratio[0] <= 1.0
+
+
 @pytest.mark.parametrize("size", [1.0, 1e246])
 def test_one_class_with_all_the_probability_leaves_room_for_rounding(size: float) -> None:
     """log_softmax_jvp in float64, where x_dot_k - s cancels to the last bit in plain float64."""
