@@ -255,7 +255,7 @@ def test_every_reading_of_the_jacobian_at_rounded_probabilities_is_honest() -> N
 
 
 def test_the_textbook_is_honest_where_the_reference_centres_beside_every_entry() -> None:
-    """Equal log-probabilities of 16 bits sum to 0.987: s (2 - Σ p) lies past the entry next to s."""
+    """Equal log-probabilities of 16 bits sum to 0.987: s (2 - Σ p) is past the entry next to s."""
     y = np.full((1, 63), -4.15625)
     x_dot = np.linspace(-0.95, 1.1, 63)[None, :].astype(ml_dtypes.bfloat16).astype(np.float64) + 8.0
     sample = sample_of("log_softmax_jvp", "float32", y=y, x_dot=x_dot)
