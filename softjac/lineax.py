@@ -34,6 +34,9 @@ class JacobianLinearOperator(lineax.AbstractLinearOperator):  # type: ignore[mis
     Raises:
         ArgumentError: y has not one axis.
 
+    Numerics:
+        Products and elements as `softjac.JacobianOperator`; a solution as the solver's tolerance.
+
     Example:
         >>> import jax.numpy as jnp
         >>> import lineax
@@ -41,6 +44,10 @@ class JacobianLinearOperator(lineax.AbstractLinearOperator):  # type: ignore[mis
         >>> solver = lineax.CG(rtol=1e-6, atol=1e-6)
         >>> print(lineax.linear_solve(J, jnp.array([0.375, -0.375]), solver).value.round(4))
         [ 1. -1.]
+
+    References:
+        J. Rader, T. Lyons and P. Kidger, "Lineax: unified linear solves and linear least-squares
+        in JAX and Equinox" (2023), for the solvers.
     """
 
     y: Array
