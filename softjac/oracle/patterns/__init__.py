@@ -34,6 +34,7 @@ PATTERNS = (
     places.tail,
     places.lane,
     places.exchanged,
+    precision.few_bits,
     sums.stalls,
     sizes.lengths,
     precision.offset,

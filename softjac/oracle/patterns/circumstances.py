@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from softjac.oracle.evidence import Evidence
 from softjac.oracle.failure import Batch
+from softjac.oracle.guard import POISON
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
 __all__ = ["fresh", "gaps", "layout", "masked", "rows"]
 
+Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
 
 
@@ -40,6 +43,7 @@ def gaps(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
 def masked(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Only rows with entries of -inf are wrong: NaN, or a weight where there is none."""
     failing = passed = 0
+    floors: list[Array] = []
     for item in items:
         given = item.batch.inputs.get("x", item.batch.inputs.get("y"))
         if given is None or item.got.shape != given.shape:
@@ -50,8 +54,30 @@ def masked(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             return
         failing += int(item.failed.sum())
         passed += int((item.passed & ~mask.any(axis=1)).sum())
-    if failing and passed >= 20:
+        if trial.op.vector is None:
+            floors.append(_depths(trial, item, mask))
+    if not (failing and passed >= 20):
+        return
+    depths = np.concatenate(floors) if floors else np.empty(0)
+    if depths.size >= failing and np.isfinite(depths).all() and np.ptp(depths) < 1e-2:
+        words = f"exp(-inf - max) is exp(-{np.median(depths):.4g}) on all {failing} failing rows"
+        yield "exp-clamped", 1.0, words
+    else:
         yield "masked-row-policy", 1.0, f"all {failing} failing rows have entries of -inf"
+
+
+def _depths(trial: Trial, item: Evidence, mask: Array) -> Array:
+    """How far below the largest result those of -inf lie, as logarithms, in the failing rows.
+
+    Where subnormal numbers hold too few bits to tell, nothing is said of them.
+    """
+    spoilt = mask & item.failed[:, None]
+    with np.errstate(all="ignore"):
+        logs = item.got if trial.op.logarithmic else np.log(item.got)
+        faint = np.abs(item.got) < trial.precision.tiny * 2.0**-14
+        blunt = faint & (item.got != 0.0) & (not trial.op.logarithmic)
+        below = logs.max(axis=1, keepdims=True) - logs
+    return np.asarray(below[spoilt & ~blunt])
 
 
 def rows(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
@@ -71,13 +97,31 @@ def rows(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             tried += 1
         if tried >= 8:
             break
-    if tried:
-        name = (
-            "row-stride"
-            if any(f.kind in ("fault", "outside") for f in trial.failures)
-            else "unknown"
-        )
-        yield name, 1.0, f"{tried} rows that are wrong among others are right alone"
+    if not tried:
+        return
+    words = f"{tried} rows that are wrong among others are right alone"
+    if _all_left(trial, items):
+        yield "output-not-written", 1.0, f"{words}: they keep what the output held"
+    elif any(f.kind in ("fault", "outside") for f in trial.failures):
+        yield "row-stride", 1.0, words
+    else:
+        yield "unknown", 1.0, words
+
+
+def _all_left(trial: Trial, items: list[Evidence]) -> bool:
+    """Whether every wrong row is what the output held before, whatever that was."""
+    if trial.candidate.kind != "c":
+        return False
+    failing = [item for item in items if item.failed.any()]
+    if not all(np.isnan(item.got[item.failed]).all() for item in failing):
+        return False
+    finite = np.array([POISON[trial.candidate.dtype]["finite"]], f"u{trial.dtype.itemsize}")
+    held = float(finite.view(trial.dtype)[0])
+    incidents = len(trial.incidents)
+    again = trial.run([item.batch.task for item in failing[:4]], poison="finite")
+    del trial.incidents[incidents:]
+    pairs = zip(failing, again, strict=False)
+    return all(bool((batch.got[item.failed] == held).all()) for item, batch in pairs)
 
 
 def fresh(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:

@@ -84,6 +84,12 @@ def of_calls(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         alone = [ask(trial, logits[[row]], vector[[row]]) for row in range(4)]
         if any(batch is None or batch.failed().any() for batch in alone):
             return
-        if together.failed().tolist() == [False, True, True, True]:
+        if together.failed().tolist() != [False, True, True, True]:
+            return
+        rising = ask(trial, logits[::-1], vector)
+        if rising is not None and rising.failed().tolist() == [False, True, True, True]:
+            words = "rows far below or above the first of a call are wrong, and right alone"
+            yield "first-row-only", 1.0, words
+        elif rising is None or rising.failed().tolist() in ([False] * 4, [True] * 3 + [False]):
             yield "batch-max", 1.0, "rows far below the first of a call are wrong, and right alone"
         return

@@ -10,7 +10,7 @@ import numpy as np
 from softjac.oracle.evidence import Evidence, wrong_places
 from softjac.oracle.trial import Trial
 
-__all__ = ["LEAST", "NARROWER", "have_bits", "narrower", "offset"]
+__all__ = ["LEAST", "NARROWER", "few_bits", "have_bits", "narrower", "offset"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
@@ -57,16 +57,28 @@ def _size(item: Evidence) -> Array:
     return np.asarray(np.where(np.isfinite(z), np.abs(z), 0.0).max(axis=1))
 
 
+def few_bits(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """The wrong results are numbers that a narrower type holds."""
+    given = [np.empty(0)]
+    for item in items:
+        rows = item.failed & item.plain
+        wrong = wrong_places(item)[item.plain[item.failed]]
+        given.append(item.got[rows][wrong])
+    for bits in NARROWER.get(trial.precision.name, ()):
+        if have_bits(np.abs(np.concatenate(given)), bits, 0.0):
+            yield "low-precision", 1.0, f"the wrong results are numbers of {bits} bits"
+            return
+
+
 def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
-    """Results that have few bits; or errors of the size of a narrower rounding, everywhere."""
-    worst, off_bound, elements, given = 0.0, 0, 0, []
+    """Errors of the size of a narrower rounding, everywhere."""
+    worst, off_bound, elements = 0.0, 0, 0
     for item in items:
         rows = item.failed & item.plain
         if not rows.any():
             continue
         wrong = wrong_places(item)[item.plain[item.failed]]
         off_bound, elements = off_bound + int(wrong.sum()), elements + wrong.size
-        given.append(item.got[rows][wrong])
         with np.errstate(all="ignore"):
             size = np.abs(item.exact[rows])
             largest = size.max(axis=1, keepdims=True)
@@ -74,12 +86,8 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
                 largest = largest + np.abs(item.vector[rows]).max(axis=1, keepdims=True)
             off = np.abs(item.got - item.exact)[rows] / (size + largest)
         worst = max(worst, float(np.where(np.isnan(off), np.inf, off).max()))
-    if not given:
+    if not elements:
         return
-    for bits in NARROWER.get(trial.precision.name, ()):
-        if have_bits(np.abs(np.concatenate(given)), bits, 0.0):
-            yield "low-precision", 1.0, f"the wrong results are numbers of {bits} bits"
-            return
     if not LEAST[trial.precision.name] <= worst < 2.0**-5:
         return
     failing = {item.sample.n for item in items if (item.failed & item.plain).any()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -39,7 +39,10 @@ def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     if below < 16 and (not above or high > SHORT):
         return  # right only where most formulas are, or where the bound has grown
     if not above:
-        below, low = _edge(trial, below, low)
+        known = below
+        below, low = _edge(trial, below, low, _some_fail)
+        if _worst(trial, below) > 1.0:  # the few rows of the search did not show it
+            below, low = _edge(trial, known, below, _any_fails)
     beside = [n for n in (below, above) if n]
     edges = [n for n, other in ((low, below), (high, above)) if other]
     if any(_worst(trial, n) > 1.0 for n in beside) or any(_worst(trial, n) < JUMP for n in edges):
@@ -69,17 +72,28 @@ def _worst(trial: Trial, n: int) -> float:
     return float(batch.judged.ratio[batch.ok].max())
 
 
-def _edge(trial: Trial, below: int, low: int) -> tuple[int, int]:
+def _edge(
+    trial: Trial, below: int, low: int, fails: Callable[[Trial, int], bool]
+) -> tuple[int, int]:
     """The neighbouring lengths of which one is right and the next is wrong, by bisection."""
     while low - below > 1:
         middle = (below + low) // 2
-        task = Task("random", middle, 2, trial.seed)
-        if not trial.allows(task) or not trial.affordable(middle):
+        if not trial.allows(Task("random", middle, 2, trial.seed)) or not trial.affordable(middle):
             break
-        batch = trial.run_aside([task])[0]
-        trial.judge([batch])
-        below, low = (below, middle) if batch.failed().any() else (middle, low)
+        below, low = (below, middle) if fails(trial, middle) else (middle, low)
     return below, low
+
+
+def _some_fail(trial: Trial, n: int) -> bool:
+    """Whether one of two random rows fails."""
+    batch = trial.run_aside([Task("random", n, 2, trial.seed)])[0]
+    trial.judge([batch])
+    return bool(batch.failed().any())
+
+
+def _any_fails(trial: Trial, n: int) -> bool:
+    """Whether a row of any kind fails."""
+    return _worst(trial, n) > 1.0
 
 
 def offsets(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
@@ -88,6 +102,7 @@ def offsets(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     for counted, words in (
         (_row_ends, "from element 2^{} of a call on"),
         (_sizes, "in calls of more than 2^{} elements"),
+        (_last_starts, "in calls with a row that begins beyond element 2^{}"),
     ):
         wrong, right = counted(items)
         for bits in (15, 16):
@@ -114,6 +129,13 @@ def _sizes(items: list[Evidence]) -> tuple[list[int], list[int]]:
     """The elements of each call with a wrong row, and of each without."""
     wrong = [item.got.size for item in items if item.failed.any()]
     right = [item.got.size for item in items if not item.failed.any()]
+    return wrong, right
+
+
+def _last_starts(items: list[Evidence]) -> tuple[list[int], list[int]]:
+    """Where the last row begins in each call with a wrong row, and in each without."""
+    wrong = [item.got.size - item.got.shape[1] for item in items if item.failed.any()]
+    right = [item.got.size - item.got.shape[1] for item in items if not item.failed.any()]
     return wrong, right
 
 
