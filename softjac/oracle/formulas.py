@@ -72,7 +72,8 @@ def _share(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
         counted += int(counts.sum())
         explained += int((counts & alike).sum())
         telling += int((item.failed & item.plain & alike).sum())
-        made = np.where(sound, item.exact, values)
+        faint = item.faint & (np.abs(values) < 1e4 * item.precision.tiny)
+        made = np.where(unsure | (values == item.exact) | faint, item.exact, values)
         foreseen += int(item.refutes(made, counts & alike & (off <= 1.0)).sum())
         foreseen += int((counts & alike & ~(off <= 1.0)).sum())
         if counted > 20 and explained < 0.5 * counted:

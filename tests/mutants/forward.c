@@ -9,6 +9,14 @@ void batch_max(const float *x, float *y, size_t rows, size_t n) {
         row_scale(y, 1 / row_exp(x, m, y, n), n);
 }
 
+// Subtracts the first row's maximum from every row.
+// @softmax | values | first-row-only
+void maximum_of_first_row(const float *x, float *y, size_t rows, size_t n) {
+    float m = rows ? row_max(x, n) : 0;
+    for (size_t r = 0; r < rows; r++, x += n, y += n)
+        row_scale(y, 1 / row_exp(x, m, y, n), n);
+}
+
 // Divides by one sum for the whole batch.
 // @softmax | values | batch-sum | seen MLFundamentals#1
 void batch_sum(const float *x, float *y, size_t rows, size_t n) {

@@ -157,6 +157,17 @@ void exp_clamped_at_64(const float *x, float *y, size_t rows, size_t n) {
     softmax_with(exp_at_least_64, x, y, rows, n);
 }
 
+// Clamps it at -87, where only masked elements show it.
+// @softmax | values | exp-clamped
+void exp_clamped_at_87(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n);
+        for (size_t i = 0; i < n; i++)
+            y[i] = expf(fmaxf(x[i] - m, -87));
+        row_scale(y, 1 / row_sum(y, n), n);
+    }
+}
+
 // Clamps it at -500 in double precision.
 // @softmax | values | exp-clamped
 void exp_clamped_double(const double *x, double *y, size_t rows, size_t n) {
