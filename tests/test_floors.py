@@ -20,7 +20,7 @@ FLOORS = {
     2: "_softmax _operator oracle/prototype oracle/targets oracle/batch oracle/native_sandbox "
        "oracle/python_call oracle/python_sandbox oracle/sandbox oracle/worker",
     3: "layers lineax sharded native oracle/bounds oracle/fit oracle/op oracle/reference",
-    4: "oracle/ops oracle/inputs oracle/mistakes oracle/plan",
+    4: "oracle/ops oracle/inputs oracle/mistakes oracle/plan oracle/through_maximum",
     5: "oracle/candidate oracle/failure",
     6: "oracle/shapes",
     7: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "

@@ -37,6 +37,12 @@ class Judged:
         """These rows only."""
         return Judged(self.ratio[rows], self.index[rows], self.suspect[rows], self.numbers[rows])
 
+    def replace_doubtful(self, other: Judged) -> None:
+        """Takes the word of another judgement for the rows that this one refutes."""
+        doubtful = self.ratio > 1.0
+        self.ratio = np.where(doubtful, other.ratio, self.ratio)
+        self.index = np.where(doubtful, other.index, self.index)
+
 
 def judge(residual: Array, bound: Bound, *, own_sums: bool = False) -> Judged:
     """Judges `residual` = got - exact, `(rows, elements)`; rows with ratio > 1 are refuted.

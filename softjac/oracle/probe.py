@@ -28,7 +28,7 @@ def probe(trial: Trial) -> None:
     slow_first = 0
     speed = MULTIPLY_ADDS_PER_SECOND * (os.cpu_count() or 1)
     for wanted in LENGTHS:
-        if trial.compiles or wanted > trial.effort.longest * 2:
+        if wanted > trial.effort.longest * 2:
             break
         task = trial.shapes.moved(Task("plain", wanted, 1, trial.seed))
         if task is None:
@@ -40,7 +40,7 @@ def probe(trial: Trial) -> None:
         if fastest is None:
             continue
         slow_first += first > 5e-3 + 4.0 * fastest
-        trial.compiles = trial.candidate.kind == "python" and slow_first >= 3
+        trial.compiles |= trial.candidate.kind == "python" and slow_first >= 3
         if n >= SHORTEST_TELLING and 0.0 < fastest < n * n / speed:
             trial.own_sums = False
         for kind in range(len(SLOW)):

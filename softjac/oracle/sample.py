@@ -51,6 +51,12 @@ class Sample:
         other.__dict__["y"] = y
         return other
 
+    def with_vector(self, v: Array) -> Sample:
+        """The same sample with another cotangent or tangent."""
+        other = self.take(np.arange(self.rows))
+        other.__dict__["vector"] = v
+        return other
+
     @property
     def from_logits(self) -> bool:
         """Whether the candidate was given logits, not the result."""

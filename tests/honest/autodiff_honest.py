@@ -70,6 +70,53 @@ def jax_max_detached(x):
     return e / e.sum(axis=-1, keepdims=True)
 
 
+def _through_maximum(x):
+    """Softmax as people write it, nothing held constant."""
+    e = jnp.exp(x - jnp.max(x, axis=-1, keepdims=True))
+    return e / jnp.sum(e, axis=-1, keepdims=True)
+
+
+def jax_vjp_through_maximum(x):
+    """The maximum differentiated too: the rounding of a sum that is 0 lands on the largest.
+
+    @softmax_vjp | array jax | autodiff
+    """
+    return _through_maximum(x)
+
+
+def jax_jvp_through_maximum(x):
+    """In forward mode the tangents are taken relative to that of the largest logit.
+
+    @softmax_jvp | array jax | autodiff
+    """
+    return _through_maximum(x)
+
+
+def jax_jacobian_through_maximum(x):
+    """A Jacobian with a column that carries the roundings of its rows.
+
+    @softmax_jacobian | array jax | autodiff
+    """
+    return _through_maximum(x)
+
+
+def jax_log_vjp_through_maximum(x):
+    """The same of a log_softmax written out.
+
+    @log_softmax_vjp | array jax | autodiff
+    """
+    t = x - jnp.max(x, axis=-1, keepdims=True)
+    return t - jnp.log(jnp.sum(jnp.exp(t), axis=-1, keepdims=True))
+
+
+def jax_log_jvp_through_maximum(x):
+    """The same in forward mode.
+
+    @log_softmax_jvp | array jax | autodiff
+    """
+    return jax_log_vjp_through_maximum(x)
+
+
 @jax.custom_vjp
 def jax_custom_vjp(x):
     """A custom VJP.

@@ -10,6 +10,7 @@ import numpy as np
 from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import Task
+from softjac.oracle.through_maximum import through_maximum
 from softjac.oracle.trial import Trial
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -91,6 +92,8 @@ def _own(trial: Trial, batch: Batch) -> tuple[Array, Array]:
         exact = trial.op.formula(sample).reshape(batch.rows, -1)
         bound = trial.op.bound(sample, exact)
         own = bound.own() + (bound.afresh if trial.own_sums else 0.0)
+        if trial.through_maximum:
+            own = np.maximum(own, through_maximum(trial.op, sample, exact).own())
         overflowed = trial.overflowed(batch.got, exact, own)
         got = np.where(overflowed, 0.0, batch.got)
         return got, np.where(overflowed, np.inf, own + _rounding(exact))
