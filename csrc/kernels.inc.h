@@ -22,15 +22,15 @@
 /* What of a longer row is read twice while it is in the first-level cache. */
 #define PIECE (BLOCK / 2)
 
-/* What one step of LANES elements adds to: the sum, and the sum of magnitudes in a quarter of the
-   lanes. */
+/* What one step of LANES elements adds to. */
 typedef struct {
-    V(vec) sum[VECTORS], size[QUARTER];
+    V(vec) sum[VECTORS];
     bool faint; /* whether there were faint numbers */
 } V(lanes);
 
 typedef struct {
-    double sum, size;
+    double sum;
+    double size; /* the sum of what the lanes came to, each by its magnitude */
     bool faint;
 } V(sums);
 

@@ -2,22 +2,15 @@
 
    VJP and JVP alike: y_i ((dy_i - c) - t), t = sum y_j (dy_j - c), for any centre c, since
    J 1 = 0. With D = sum y_j |dy_j - s|, s = sum y_j dy_j, the result is accurate relative to
-   y_i (|dy_i - s| + D) where |c - s| is of the order of D. A pass with centre c gives t and
-   T = sum y_j |dy_j - c|; D >= T - |s - c| and s - c = t, so |t| <= T/2 proves |c - s| <= D and
-   T <= 2 D. c = 0, the textbook form, mostly passes. If not, c + t is the next centre. After the
+   y_i (|dy_i - s| + D) where |c - s| is of the order of D. A pass with centre c gives t and, from
+   the lanes of its sum, L, the sum of |what a lane came to|. L <= T = sum y_j |dy_j - c|,
+   D >= T - |s - c| and s - c = t, so |t| <= L/2 <= T/2 proves |c - s| <= D and T <= 2 D. (T itself
+   would cost the loop as much as t; L costs it nothing and is several times |t| where signs are
+   mixed.) c = 0, the textbook form, mostly passes. If not, c + t is the next centre. After the
    second such step c is s rounded (the error left, of the order of u^2 sum |y_j dy_j|, is below
    that), so that |c - s| <= u |s|; and were D far below u |s|, then nearly all of the probability
    would lie on elements that equal one floating-point number, the nearest to s, which c then is.
    So the third pass needs no test. */
-
-static ALWAYS_INLINE void V(add_products)(V(lanes) * lanes, V(vec) * product) {
-    EACH_VECTOR lanes->sum[k] = V(add)(lanes->sum[k], product[k]);
-    for (size_t k = 0; k < QUARTER; k++) {
-        V(vec) a = V(add)(V(abs)(product[k]), V(abs)(product[k + QUARTER]));
-        V(vec) b = V(add)(V(abs)(product[k + 2 * QUARTER]), V(abs)(product[k + 3 * QUARTER]));
-        lanes->size[k] = V(add)(lanes->size[k], V(add)(a, b));
-    }
-}
 
 /* dy - c; `plain` says that c = 0. */
 static ALWAYS_INLINE V(vec)
@@ -26,16 +19,15 @@ static ALWAYS_INLINE V(vec)
     return plain ? t : V(sub)(t, V(set)(row->shift));
 }
 
-/* y (dy - c), to its sum and that of its magnitude. */
+/* y (dy - c), to its sum. */
 static ALWAYS_INLINE void V(dot)(const V(row) * row, size_t at, size_t count, V(lanes) * lanes,
                                  bool plain, bool faint) {
-    V(vec) product[VECTORS];
     EACH_VECTOR {
         V(vec) y = V(load_part)(row->first + at, k, count, 0);
         V(vec) e = V(centred)(row, at, k, count, plain);
-        product[k] = faint ? V(mul_faint)(y, e) : V(mul)(y, e);
+        V(vec) product = faint ? V(mul_faint)(y, e) : V(mul)(y, e);
+        lanes->sum[k] = V(add)(lanes->sum[k], product);
     }
-    V(add_products)(lanes, product);
 }
 #define DOT(name, plain, faint)                                                                    \
     static ALWAYS_INLINE void V(name##_step)(const V(row) * row, size_t at, size_t count,          \
@@ -47,7 +39,8 @@ DOT(faint_dot, false, true)
 DOT(centred_dot, false, false)
 #undef DOT
 REDUCTION_FAINT(dot, faint_dot)
-REDUCTION_FAINT(centred_dot, faint_dot)
+REDUCTION(faint_dot)
+REDUCTION(centred_dot)
 
 static V(row) V(row_of)(const softjac_call *call, size_t r) {
     return (V(row)){.first = ROW_POINTER(const REAL, call->first, call->ld_first, r),
@@ -55,17 +48,23 @@ static V(row) V(row_of)(const softjac_call *call, size_t r) {
                     .out = ROW_POINTER(REAL, call->out, call->ld_out, r)};
 }
 
-/* From the sums of the first pass, with c = 0, to a centre that keeps the tails, and its sum. */
+/* From the sums of the first pass, with c = 0, to a centre that keeps the tails, and its sum;
+   `over` gives the sums with another centre. */
 static void V(centre)(V(row) * row, size_t n, V(sums) sums,
                       V(sums) (*over)(const V(row) * row, size_t n)) {
     row->result = (REAL)sums.sum;
-    row->faint = sums.faint;
     for (int pass = 0; pass < 2 && fabs(sums.sum) > 0.5 * sums.size; pass++) {
         if (!isfinite(row->result)) return;
         row->shift = (REAL)(row->shift + sums.sum);
         sums = over(row, n);
         row->result = (REAL)sums.sum;
     }
+}
+
+/* The same for products of softmax; the first pass has seen whether y has faint numbers. */
+static void V(centre_product)(V(row) * row, size_t n, V(sums) sums) {
+    row->faint = sums.faint;
+    V(centre)(row, n, sums, sums.faint ? V(faint_dot_over) : V(centred_dot_over));
 }
 
 /* (dy - c) - t, and y times that. */
@@ -125,7 +124,7 @@ static void V(product_rows)(const softjac_call *call, size_t begin, size_t end, 
     V(row) row = V(row_of)(call, begin);
     V(sums) sums = V(dot_over)(&row, n);
     for (size_t r = begin; r < end; r++) {
-        V(centre)(&row, n, sums, V(centred_dot_over));
+        V(centre_product)(&row, n, sums);
         bool last = r + 1 == end;
         V(row) next = last ? row : V(row_of)(call, r + 1);
         if (!isfinite(row.result)) {
@@ -165,7 +164,7 @@ static ALWAYS_INLINE void V(chunk_product_rows)(const softjac_call *call, size_t
             V(write)(&row, n, V(plain_product_step), V(plain_product_stream_step), stream);
         } else {
             V(row) slow = V(row_of)(call, r);
-            V(centre)(&slow, n, sums, V(centred_dot_over));
+            V(centre_product)(&slow, n, sums);
             if (isfinite(slow.result))
                 V(write_product)(&slow, n, stream);
             else

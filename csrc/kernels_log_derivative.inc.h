@@ -22,14 +22,14 @@ static ALWAYS_INLINE V(vec)
 /* JVP, x_dot_i - sum exp(y_j) x_dot_j, centred as the products of softmax are. */
 static ALWAYS_INLINE void V(log_dot_step)(const V(row) * row, size_t at, size_t count,
                                           V(lanes) * lanes) {
-    V(vec) product[VECTORS];
-    if (V(log_faint)(row, at, count))
-        EACH_VECTOR product[k] = V(mul_faint)(V(faint_probability)(row, at, k, count),
-                                              V(centred)(row, at, k, count, false));
-    else
-        EACH_VECTOR product[k] =
-            V(mul)(V(probability)(row, at, k, count), V(centred)(row, at, k, count, false));
-    V(add_products)(lanes, product);
+    bool faint = V(log_faint)(row, at, count);
+    EACH_VECTOR {
+        V(vec) e = V(centred)(row, at, k, count, false);
+        V(vec)
+        product = faint ? V(mul_faint)(V(faint_probability)(row, at, k, count), e)
+                        : V(mul)(V(probability)(row, at, k, count), e);
+        lanes->sum[k] = V(add)(lanes->sum[k], product);
+    }
 }
 REDUCTION(log_dot)
 WRITING(free_of_mean)

@@ -129,7 +129,7 @@ static void V(small_log_softmax)(const softjac_call *call, size_t begin, size_t 
 static NOINLINE void V(unusual_products)(const softjac_call *call, size_t begin, size_t rows) {
     for (size_t r = begin; r < begin + rows; r++) {
         V(row) row = V(row_of)(call, r);
-        V(centre)(&row, call->n, V(dot_over)(&row, call->n), V(centred_dot_over));
+        V(centre_product)(&row, call->n, V(dot_over)(&row, call->n));
         if (isfinite(row.result))
             V(write_product)(&row, call->n, false);
         else

@@ -35,7 +35,9 @@ static softjac_status V(split_dots)(void *context, size_t begin, size_t end) {
     for (size_t p = begin; p < end; p++) {
         size_t at = p * BLOCK, length = split->n - at < BLOCK ? split->n - at : BLOCK;
         V(row) part = V(part_of)(&split->row, at);
-        split->found[p] = (part.shift == 0 ? V(dot_over) : V(centred_dot_over))(&part, length);
+        split->found[p] = (part.shift == 0 ? V(dot_over)
+                           : part.faint    ? V(faint_dot_over)
+                                           : V(centred_dot_over))(&part, length);
     }
     softjac_leave_environment(environment);
     return SOFTJAC_OK;
@@ -81,7 +83,7 @@ static bool V(split_product)(V(split) * split, const softjac_executor *executor)
         for (size_t p = 0; p < blocks; p++) V(add_block)(&total, split->found[p]);
         V(sums) sums = V(all_of)(&total);
         split->row.result = (REAL)sums.sum;
-        split->row.faint = sums.faint;
+        split->row.faint |= sums.faint;
         if (!isfinite(split->row.result)) return false;
         if (pass == 2 || !(fabs(sums.sum) > 0.5 * sums.size)) return true;
         split->row.shift = (REAL)(split->row.shift + sums.sum);

@@ -8,25 +8,26 @@
 
 static ALWAYS_INLINE void V(zero)(V(lanes) * lanes) {
     EACH_VECTOR lanes->sum[k] = V(set)(0);
-    for (size_t k = 0; k < QUARTER; k++) lanes->size[k] = V(set)(0);
     lanes->faint = false;
 }
 
 static ALWAYS_INLINE void V(accumulate)(V(lanes) * into, const V(lanes) * lanes) {
     EACH_VECTOR into->sum[k] = V(add)(into->sum[k], lanes->sum[k]);
-    for (size_t k = 0; k < QUARTER; k++) into->size[k] = V(add)(into->size[k], lanes->size[k]);
     into->faint |= lanes->faint;
 }
 
-/* The tree: what one block's lanes come to. */
+/* The tree. */
+static ALWAYS_INLINE REAL V(tree)(V(vec) * lanes) {
+    UNROLL for (size_t half = VECTORS / 2; half; half /= 2) UNROLL for (size_t k = 0; k < half; k++)
+        lanes[k] = V(add)(lanes[k], lanes[k + half]);
+    return V(sum_lanes)(lanes[0]);
+}
+
+/* What one block's lanes come to. */
 static ALWAYS_INLINE V(sums) V(fold)(V(lanes) * lanes) {
-    for (size_t half = VECTORS / 2; half; half /= 2)
-        for (size_t k = 0; k < half; k++)
-            lanes->sum[k] = V(add)(lanes->sum[k], lanes->sum[k + half]);
-    for (size_t half = QUARTER / 2; half; half /= 2)
-        for (size_t k = 0; k < half; k++)
-            lanes->size[k] = V(add)(lanes->size[k], lanes->size[k + half]);
-    return (V(sums)){V(sum_lanes)(lanes->sum[0]), V(sum_lanes)(lanes->size[0]), lanes->faint};
+    V(vec) size[VECTORS];
+    EACH_VECTOR size[k] = V(abs)(lanes->sum[k]);
+    return (V(sums)){V(tree)(lanes->sum), V(tree)(size), lanes->faint};
 }
 
 /* The sums of blocks so far, and what rounding took from the first: TwoSum keeps it. */
