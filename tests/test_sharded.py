@@ -108,6 +108,25 @@ def test_composition(results: dict[str, Any]) -> None:
         assert difference <= 64 * 2.0**-53, name
 
 
+SELDOM = pytest.mark.exhaustive
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        "softmax",
+        "softmax_vjp",
+        "log_softmax",
+        pytest.param("log_softmax_vjp", marks=SELDOM),
+        pytest.param("log_softmax_jvp", marks=SELDOM),
+    ],
+)
+def test_the_oracle_judges_it_like_any_candidate(op: str) -> None:
+    """Split over 8 devices, each function is verified, for any number of classes."""
+    target = f"{TESTS / 'sharded_candidate.py'}:{op}"
+    softjac.assert_verified(target, op=op, dtype="float32", effort="quick")
+
+
 def launch(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The example's launcher with its program."""
     command = [sys.executable, "launch.py", "--processes", "2", *arguments]
