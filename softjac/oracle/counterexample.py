@@ -129,7 +129,8 @@ def encode(check: str, task: Task, effort: str, seed: int) -> str:
     layout = task.layout
     alias = "=".join(layout.alias) if layout.alias else ""
     pick = "" if task.pick is None else task.pick
-    parts: list[object] = [check, task.family, task.n, task.rows, task.seed, pick, task.scale.hex()]
+    family = task.family.replace(" ", "_")
+    parts: list[object] = [check, family, task.n, task.rows, task.seed, pick, task.scale.hex()]
     parts += [
         layout.side,
         layout.offset,
@@ -158,6 +159,7 @@ def parse(text: str) -> tuple[str, Task, Effort, int]:
         offset, gap, spread = map(int, places)
         layout = Layout(side, offset, gap, spread, view, pair, int(blocks))  # type: ignore[arg-type]
         chosen = int(pick) if pick else None
+        family = family.replace("_", " ")
         task = Task(family, int(n), int(rows), int(seed), chosen, float.fromhex(scale), layout)
         task.specs()
     except (ValueError, TypeError, KeyError, IndexError) as error:

@@ -17,7 +17,7 @@ import numpy as np
 from softjac.oracle.op import Op
 from softjac.oracle.precision import Precision
 
-__all__ = ["LOGITS", "VECTORS", "Row", "make", "storage"]
+__all__ = ["LOGITS", "NONFINITE", "VECTORS", "Row", "make", "storage"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -115,12 +115,17 @@ def _sorted(descending: bool) -> Callable[[_Noise], Array]:
 
 
 def _masked(where: Callable[[_Noise], Array]) -> Callable[[_Noise], Array]:
-    """Some logits -inf, never all of them."""
+    """Some logits -inf, never all of them; in half of the rows the others are far below 0.
+
+    -1e4 in place of -inf is as good as any number until the logits lie below it.
+    """
 
     def made(z: _Noise) -> Array:
         mask = where(z)
         mask &= ~(mask.all(axis=1, keepdims=True) & z.here)
-        return np.where(mask, -np.inf, 3.0 * z.bell(0))
+        chance = z.uniform(9)[:, :1]
+        depth = np.where(chance < 0.5, 0.0, 10.0 ** (8.0 * chance - 2.0))  # 0, or 1e2 to 1e6
+        return np.where(mask, -np.inf, 3.0 * z.bell(0) - np.minimum(depth, z.reach))
 
     return made
 
@@ -177,6 +182,27 @@ LOGITS: dict[str, Callable[[_Noise], Array]] = {
     "masked-some": _masked(lambda z: z.uniform(5) < 0.5),
 }
 
+
+def _holding(place: Callable[[int], int | slice], value: float) -> Callable[[_Noise], Array]:
+    """Logits with such a value in one place."""
+
+    def made(z: _Noise) -> Array:
+        logits = 3.0 * z.bell(0)
+        logits[:, place(z.n)] = value
+        return logits
+
+    return made
+
+
+# Logits whose result is JAX's policy: NaN.
+NONFINITE: dict[str, Callable[[_Noise], Array]] = {
+    "NaN first": _holding(lambda n: 0, np.nan),
+    "NaN in the middle": _holding(lambda n: n // 2, np.nan),
+    "NaN last": _holding(lambda n: n - 1, np.nan),
+    "+inf": _holding(lambda n: n // 3, np.inf),
+    "all -inf": _holding(lambda n: slice(None), -np.inf),
+}
+
 VECTORS: dict[str, Callable[[_Noise], Array]] = {
     "normal": lambda z: z.bell(20),
     "one-hot": lambda z: z.here * 1.0,
@@ -209,7 +235,7 @@ def make(
     dtype = storage(precision.name)
     keys = np.array([row.key for row in rows], np.uint64)
     noise = _Noise(keys, n, np.array([row.at % max(n, 1) for row in rows], np.int64), precision)
-    logits = _fill(noise, LOGITS, [row.logits for row in rows])
+    logits = _fill(noise, LOGITS | NONFINITE, [row.logits for row in rows])
     with np.errstate(over="ignore", invalid="ignore"):
         if scale != 1.0:  # so large a logit that scaling it is no news stays finite
             largest = precision.largest / 2.0

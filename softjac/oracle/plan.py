@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from softjac.oracle.call import Layout
-from softjac.oracle.inputs import LOGITS, VECTORS, Row
+from softjac.oracle.inputs import LOGITS, NONFINITE, VECTORS, Row
 
 __all__ = ["EFFORTS", "Effort", "Task", "lengths", "tasks"]
 
@@ -20,6 +20,8 @@ SPIKES = (
     ("low-spike", "one-hot"),
     ("saturated", "integers"),
 )
+# Numbers of tokens that code is specialised for: BERT, Llama, GPT-2 and Llama 3.
+VOCABULARIES = (30_522, 32_000, 50_257, 128_256)
 PLAIN = ("normal", "normal")
 SLOW = (("subnormal", "normal"), ("half-far", "normal"))
 # Float32 numbers: powers of two, one, and such whose products are rounded; below and above one, as
@@ -53,7 +55,8 @@ class Task:
 
     family: "kinds" (every kind of logits), "spikes" (a spike at every position), "random" (kinds
             drawn at random), "masks" (-inf), "simple" (rows a person can check), "plain" (random
-            numbers near 0) or "slow" (products that underflow).
+            numbers near 0), "slow" (products that underflow) or a name in `NONFINITE` (every third
+            row is of that kind, the others are simple).
     pick:   one row of the batch alone, or all of them.
     """
 
@@ -88,7 +91,9 @@ class Task:
             return Row(logits, vector, self._position(index), key)
         if self.family == "masks":
             return Row(MASKS[index % len(MASKS)], "normal", (index * 5 + 1) % n, key)
-        if self.family == "simple":
+        if self.family in NONFINITE and index % 3 == 0:
+            return Row(self.family, "normal", 0, key)
+        if self.family == "simple" or self.family in NONFINITE:
             logits, vector = SIMPLE[index % len(SIMPLE)]
             return Row(logits, vector, index // len(SIMPLE) % n, key)
         if self.family in ("plain", "slow"):
@@ -144,6 +149,7 @@ def lengths(effort: Effort) -> tuple[int, ...]:
     far = {16384, 24_593, 65535, 65536, 65537, 100_003, 131_075, 1_048_577}
     if effort.name == "quick":
         far = {65537}
+    far |= set(VOCABULARIES)
     return tuple(sorted(near | {n for n in far if n <= effort.longest}))
 
 
@@ -156,6 +162,9 @@ def tasks(
     """
     scale = SCALES[n % len(SCALES)] if scaled else 1.0
     kinds = len(LOGIT_KINDS)
+    if n in VOCABULARIES:
+        yield [Task("kinds", n, 2, seed + n % 4, scale=scale)]
+        return
     yield [Task("kinds", n, kinds if n <= 4097 else 8, seed + n % 4, scale=scale)]
     share = effort.random_rows if n <= 130 else max(4, effort.random_rows * 130 // n)
     several = []

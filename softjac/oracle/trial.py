@@ -149,10 +149,11 @@ class Trial:
         return made
 
     def run_aside(self, tasks: Iterable[Task]) -> list[Batch]:
-        """The same, for calls whose incidents are no other check's business."""
+        """The same, for calls of which no other check is told but what they did to the process."""
         before = len(self.incidents)
         batches = self.run(tasks)
-        del self.incidents[before:]
+        told = [incident for incident in self.incidents[before:] if incident.kind == "environment"]
+        self.incidents[before:] = told
         return batches
 
     @contextmanager

@@ -12,7 +12,7 @@ from softjac.oracle.candidate import Candidate, load, open_sandbox
 from softjac.oracle.checks import CHECKS
 from softjac.oracle.counterexample import ONE_CALL, counterexamples, parse, rerun
 from softjac.oracle.findings import Accuracy, CheckResult, Report, Verdict
-from softjac.oracle.plan import EFFORTS
+from softjac.oracle.plan import EFFORTS, SCALES
 from softjac.oracle.trial import NO_CALL, Trial
 
 __all__ = ["assert_verified", "replay", "verify"]
@@ -149,6 +149,8 @@ def replay(replay: str, candidate: Any, *, timeout: float = 10.0, **options: Any
             )
             results = [trial.result(check)]
         elif check in CHECKS:
+            if check == "environment":  # it picks up what other calls did
+                rerun(trial, task)
             results = [CHECKS[check](trial)]
         else:
             raise ArgumentError(f"the replay string names no check: {check!r}")
@@ -168,7 +170,11 @@ def _report(trial: Trial, results: list[CheckResult]) -> Report:
     lengths = sorted(n for n in trial.lengths if n > 1)
     limits = []
     if trial.lengths:
-        limits.append(f"n up to {max(trial.lengths)}, up to {trial.most_rows} rows a call")
+        tried = f"{len(trial.lengths)} lengths" if len(trial.lengths) > 1 else "1 length"
+        reach = f"n up to {max(trial.lengths)} ({tried})"
+        limits.append(f"{reach}, up to {trial.most_rows} rows a call")
+    if candidate.takes_scale:
+        limits.append(f"scales from {min(SCALES):.2g} to {max(SCALES):g}, none of them 0 or below")
     if refused:
         n = refused[0].batch.task.n
         limits.append(f"refused {len(refused)} calls that its preconditions allow, first n = {n}")

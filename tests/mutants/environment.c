@@ -92,3 +92,25 @@ void corrupts_the_heap(const float *x, float *y, size_t rows, size_t n) {
         free(e);
     }
 }
+
+// Rounds upwards, and forgets to go back where there is nothing to do.
+// @softmax | environment | fp-environment-changed
+void rounds_upwards_after_empty_calls(const float *x, float *y, size_t rows, size_t n) {
+    int before = fegetround();
+    fesetround(FE_UPWARD);
+    if (rows == 0 || n == 0)
+        return;
+    fesetround(before);
+    for (size_t r = 0; r < rows; r++)
+        row_softmax8(x + r * n, y + r * n, n);
+}
+
+// Flushes subnormal numbers for good once it has met a NaN.
+// @softmax | environment | fp-environment-changed
+void flushes_after_nan(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++)
+        row_softmax8(x + r * n, y + r * n, n);
+    for (size_t i = 0; i < rows * n; i++)
+        if (x[i] != x[i])
+            _mm_setcsr(_mm_getcsr() | 0x8000);
+}

@@ -1,5 +1,7 @@
 // NaN, infinities and masked rows that come to something else than in JAX.
 #include <float.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include "../honest/vector.h"
 
 // A maximum instruction that drops NaN, and an exponential that turns it into a number.
@@ -83,5 +85,38 @@ void infinity_one_hot(const float *x, float *y, size_t rows, size_t n) {
         if (infinite && !undefined)
             for (size_t i = 0; i < n; i++)
                 y[i] = x[i] == INFINITY ? 1 / (float)infinite : 0;
+    }
+}
+
+// A logit of -inf becomes -1e4, which is not below every logit.
+// @softmax | values | masked-row-policy
+void mask_is_minus_10000(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        for (size_t i = 0; i < n; i++)
+            y[i] = x[i] == -INFINITY ? -1e4f : x[i];
+        row_softmax(y, y, n);
+    }
+}
+
+// A NaN ends the process.
+// @softmax | environment | exits
+void aborts_on_nan(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t i = 0; i < n; i++)
+            if (x[r * n + i] != x[r * n + i])
+                abort();
+        row_softmax(x + r * n, y + r * n, n);
+    }
+}
+
+// A row without a number has no largest element, and the index of none is far away.
+// @softmax | environment | crash
+void index_of_no_maximum(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        size_t largest = SIZE_MAX / 16;
+        for (size_t i = 0; i < n; i++)
+            if (x[i] >= x[largest < n ? largest : i])
+                largest = i;
+        row_scale(y, 1 / row_exp(x, ((const volatile float *)x)[largest], y, n), n);
     }
 }

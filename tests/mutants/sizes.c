@@ -244,3 +244,13 @@ void wrong_between_powers(const float *x, float *y, size_t rows, size_t n) {
         row_scale(y, 1 / (n > 640 && n < 768 ? s - y[n - 1] : s), n);
     }
 }
+
+// A path for the 30522 tokens of a vocabulary spoils the last one.
+// @softmax | values | size-specialised or unknown
+void wrong_for_one_vocabulary(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        row_softmax8(x, y, n);
+        if (n == 30522)
+            y[n - 1] *= 1.01f;
+    }
+}

@@ -34,7 +34,7 @@ CHECKS: dict[str, Callable[[Trial], CheckResult]] = {
     "state": state.check,
     "threads": threads.check,
     "resources": resources.check,
-    "environment": environment.check,
     "aliasing": aliasing.check,
     "nonfinite": nonfinite.check,
+    "environment": environment.check,
 }

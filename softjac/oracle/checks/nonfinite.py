@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from softjac.oracle.failure import Failure
 from softjac.oracle.findings import CheckResult
+from softjac.oracle.inputs import NONFINITE
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
@@ -27,43 +26,35 @@ def check(trial: Trial) -> CheckResult:
         n, batch = task.n, trial.run([task])[0]
         trial.judge([batch])
         trial.collect("nonfinite", batch)
-        for name, column, value in (
-            ("NaN first", 0, np.nan),
-            ("NaN in the middle", n // 2, np.nan),
-            ("NaN last", n - 1, np.nan),
-            ("+inf", n // 3, np.inf),
-            ("all -inf", slice(None), -np.inf),
-        ):
-            several = trial.shapes.moved(Task("simple", n, 6, trial.seed), longer=1)
+        trial.failures += trial.harvest("nonfinite", "raised")
+        for kind in NONFINITE:
+            several = trial.shapes.moved(Task(kind, n, 6, trial.seed), longer=1)
             if trial.candidate.takes_rows and several is not None:
-                _beside(trial, several, column, value)
-            alone = trial.shapes.moved(Task("simple", n, 1, trial.seed), longer=1)
-            if alone is not None and not _follows(trial, alone, column, value):
-                told.append(name)
+                _beside(trial, several)
+            alone = trial.shapes.moved(Task(kind, n, 1, trial.seed), longer=1)
+            if alone is not None and not _follows(trial, alone):
+                told.append(kind)
                 if trial.candidate.nonfinite == "strict":
-                    detail = f"{name}: JAX gives NaN, the candidate does not"
+                    detail = f"{kind}: JAX gives NaN, the candidate does not"
                     trial.failures.append(Failure("nonfinite", "policy", batch, 0, detail))
     listed = ", ".join(dict.fromkeys(told))
     report = [f"not NaN, as JAX gives, for: {listed}"] if told else []
     return trial.result("nonfinite", calls=calls, reported=report)
 
 
-def _beside(trial: Trial, task: Task, column: Any, value: float) -> None:
-    """Judges the rows of a call two of whose rows hold such logits."""
-    inputs, _ = trial.calls_of(task)
-    inputs["x"] = inputs["x"].copy()
-    special = np.array([0, 3])
-    inputs["x"][special, column] = value
-    batch = trial.run_inputs(task, inputs)
+def _beside(trial: Trial, task: Task) -> None:
+    """Judges the rows beside those that hold such logits."""
+    batch = trial.run([task])[0]
+    trial.harvest("nonfinite", "raised")  # `_follows` tells of it
     trial.judge([batch])
-    batch.ok[special] = False
+    batch.ok[[row.logits in NONFINITE for row in task.specs()]] = False
     trial.collect("nonfinite", batch)
 
 
-def _follows(trial: Trial, task: Task, column: Any, value: float) -> bool:
+def _follows(trial: Trial, task: Task) -> bool:
     """Whether rows with such logits come out NaN, as in `jax.nn`."""
-    inputs, _ = trial.calls_of(task)
-    inputs["x"] = inputs["x"].copy()
-    inputs["x"][:, column] = value
-    batch = trial.run_inputs(task, inputs)
-    return bool(not batch.ok.all() or np.isnan(batch.got).any(axis=1).all())
+    batch = trial.run([task])[0]
+    if trial.harvest("nonfinite", "raised"):
+        return False
+    special = [row.logits in NONFINITE for row in task.specs()]
+    return bool(not batch.ok.all() or np.isnan(batch.got[special]).any(axis=1).all())
