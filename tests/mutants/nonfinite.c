@@ -112,7 +112,7 @@ void aborts_on_nan(const float *x, float *y, size_t rows, size_t n) {
 // A row without a number has no largest element, and the index of none is far away.
 // @softmax | environment | crash
 void index_of_no_maximum(const float *x, float *y, size_t rows, size_t n) {
-    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+    for (size_t r = 0; r < rows && n; r++, x += n, y += n) {
         size_t largest = SIZE_MAX / 16;
         for (size_t i = 0; i < n; i++)
             if (x[i] >= x[largest < n ? largest : i])
