@@ -1,6 +1,5 @@
 // NaN, infinities and masked rows that come to something else than in JAX.
 #include <float.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include "../honest/vector.h"
 
@@ -113,7 +112,7 @@ void aborts_on_nan(const float *x, float *y, size_t rows, size_t n) {
 // @softmax | environment | crash
 void index_of_no_maximum(const float *x, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows && n; r++, x += n, y += n) {
-        size_t largest = SIZE_MAX / 16;
+        size_t largest = (size_t)1 << 34;
         for (size_t i = 0; i < n; i++)
             if (x[i] >= x[largest < n ? largest : i])
                 largest = i;
