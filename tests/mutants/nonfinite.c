@@ -109,7 +109,7 @@ void aborts_on_nan(const float *x, float *y, size_t rows, size_t n) {
 }
 
 // A row without a number has no largest element, and the index of none is far away.
-// @softmax | environment | crash
+// @softmax | environment | crash or out-of-bounds-read
 void index_of_no_maximum(const float *x, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows && n; r++, x += n, y += n) {
         size_t largest = (size_t)1 << 34;
