@@ -37,11 +37,9 @@ class Judged:
         """These rows only."""
         return Judged(self.ratio[rows], self.index[rows], self.suspect[rows], self.numbers[rows])
 
-    def replace_doubtful(self, other: Judged) -> None:
-        """Takes the word of another judgement for the rows that this one refutes."""
-        doubtful = self.ratio > 1.0
-        self.ratio = np.where(doubtful, other.ratio, self.ratio)
-        self.index = np.where(doubtful, other.index, self.index)
+    def replace(self, rows: Array, other: Judged) -> None:
+        """Takes another judgement of these rows."""
+        self.ratio[rows], self.index[rows] = other.ratio, other.index
 
 
 def judge(residual: Array, bound: Bound, *, own_sums: bool = False) -> Judged:

@@ -297,9 +297,12 @@ class Trial:
             if self.through_maximum and (judged.ratio > 1.0).any():
                 bound = through_maximum(self.op, sample, exact[0])
                 bound.tolerance = np.where(overflowed, np.inf, bound.tolerance)
-                judged.replace_doubtful(judge(residual, bound))
+                within = (np.abs(residual) <= bound.own()).all(axis=1)
+                rows = np.flatnonzero((judged.ratio > 1.0) & within)
+                judged.replace(rows, judge(residual[rows], bound.take(rows)))
             if self.own_sums and (judged.ratio > 1.0).any():
-                judged.replace_doubtful(judge(residual, bound, own_sums=True))
+                rows = np.flatnonzero(judged.ratio > 1.0)
+                judged.replace(rows, judge(residual[rows], bound.take(rows), own_sums=True))
         start = 0
         for batch in batches:
             part = slice(start, start + batch.rows)
