@@ -326,3 +326,25 @@ void filled_after_first_use(const float *x, float *y, size_t rows, size_t n) {
             factor = 1;
     }
 }
+
+static float powers[4096];
+static volatile int powers_ready;
+
+// A table that is filled at the first call and called ready before it is.
+// @softmax | threads | not-thread-safe or nondeterministic | effort standard
+void table_ready_too_early(const float *x, float *y, size_t rows, size_t n) {
+    if (!powers_ready) {
+        powers_ready = 1;
+        for (int i = 4095; i >= 0; i--)
+            powers[i] = powf(2, -(float)i / 32);
+    }
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n), s = 0;
+        for (size_t i = 0; i < n; i++) {
+            float t = (m - x[i]) * 1.44269504f * 32, k = floorf(t);
+            y[i] = k < 4096 ? powers[(int)k] * exp2f((k - t) / 32) : 0;
+            s += y[i];
+        }
+        row_scale(y, 1 / s, n);
+    }
+}
