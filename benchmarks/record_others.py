@@ -30,7 +30,6 @@ class Other:
     op: str
     array: str = "numpy"
     autodiff: bool = False
-    note: str = ""
 
     @property
     def target(self) -> str:
@@ -165,10 +164,6 @@ def autograd_log_softmax_vjp_held(x: Array, dy: Array) -> Array:
     return autograd.make_vjp(log_softmax)(x)[0](dy).astype(x.dtype)
 
 
-THROUGH_MAXIMUM = (
-    "it differentiates through the maximum too, so the sum of the row's gradient, which is 0 but "
-    "for rounding, is taken off at the largest logit: more than what other code needs"
-)
 OTHERS = [
     Other("jax_softmax", "jax", "jax.nn.softmax", "softmax", "jax"),
     Other("jax_log_softmax", "jax", "jax.nn.log_softmax", "log_softmax", "jax"),
@@ -218,14 +213,12 @@ OTHERS = [
         "autograd",
         "autograd: VJP of softmax",
         "softmax_vjp",
-        note=THROUGH_MAXIMUM,
     ),
     Other(
         "autograd_log_softmax_vjp",
         "autograd",
         "autograd: VJP of log_softmax",
         "log_softmax_vjp",
-        note=THROUGH_MAXIMUM,
     ),
     Other(
         "autograd_softmax_vjp_held",

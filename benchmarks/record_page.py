@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from record_others import OTHERS, SPECIAL, special
+from record_others import SPECIAL, special
 from record_peers import PEERS, SHAPES
 
 from tests.mutants.judge_all import Judgement
@@ -209,9 +209,6 @@ def _others_table(others: Sequence[dict[str, Any]]) -> str:
             f"| {other['shown']} | {other['op']} | {other['dtype']} | {verdict} "
             f"| {other['calls']} | {other['ratio']:.2f} | {tails} |"
         )
-    refused = {other["shown"] for other in others if other["verdict"] == "refuted"}
-    notes = {other.shown: other.note for other in OTHERS if other.shown in refused and other.note}
-    lines += ["", *(f"- {shown} is refused: {note}." for shown, note in notes.items())]
     return "\n".join(lines)
 
 
