@@ -25,7 +25,8 @@ RANK = {
     identifier: rank
     for rank, identifiers in enumerate(
         (
-            "crash-on-empty out-of-bounds-write out-of-bounds-read unaligned-access input-modified",
+            "out-of-bounds-write out-of-bounds-read unaligned-access input-modified",
+            "crash-on-empty",
             "hang exits raises crash wrong-shape wrong-dtype",
             "fp-environment-changed not-thread-safe nondeterministic stale-state reused-output",
             "accumulates tail-not-written output-not-written",

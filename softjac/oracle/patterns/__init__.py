@@ -32,6 +32,7 @@ PATTERNS = (
     weights.places,
     maximum.maximum,
     places.tail,
+    places.last,
     places.lane,
     places.exchanged,
     precision.few_bits,
@@ -49,7 +50,8 @@ def explain_by_history(trial: Trial) -> list[Explained]:
     """Whether what is wrong here is right in a new process; C candidates start one at no cost."""
     if trial.candidate.kind != "c" and not trial.fails("state"):
         return []
-    return list(circumstances.fresh(trial, evidence(trial)))
+    items = evidence(trial)
+    return list(circumstances.fresh(trial, items)) or list(circumstances.refilled(trial, items))
 
 
 def explain_by_pattern(trial: Trial) -> list[Explained]:

@@ -13,7 +13,7 @@ from softjac.oracle.guard import POISON
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
-__all__ = ["fresh", "gaps", "layout", "masked", "rows"]
+__all__ = ["fresh", "gaps", "layout", "masked", "refilled", "rows"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
@@ -150,6 +150,41 @@ def fresh(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             1.0,
             f"{len(alone)} rows that are wrong here are right in a new process",
         )
+
+
+def refilled(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Calls that are right by themselves, and wrong where other data lay in the same memory."""
+    failing = [item.batch for item in items if item.failed.any() and item.got.size < 100_000]
+    failing = failing[:: max(1, len(failing) // 6)]
+    wrong = 0
+    for batch in failing:
+        others = {role: np.ascontiguousarray(a[:, ::-1]) for role, a in batch.inputs.items()}
+        for before in ([], [_moved(trial, batch)], [others]):
+            twice = [_last_fails(trial, batch, before) for _ in range(2)]
+            if not before and any(twice):
+                return
+            wrong += bool(before) and all(twice)
+    if wrong:
+        words = f"{len(failing)} calls that are wrong after others are right in a new process"
+        yield "stale-state", 1.0, words
+
+
+def _moved(trial: Trial, batch: Batch) -> dict[str, Array]:
+    """A call's inputs with other logits, far above."""
+    moved = dict(batch.inputs)
+    if "x" in moved:
+        moved["x"] = (moved["x"].astype(np.float64) + 2000.0).astype(trial.dtype)
+    return moved
+
+
+def _last_fails(trial: Trial, batch: Batch, before: list[dict[str, Array]]) -> bool:
+    """Whether a call is wrong in a new process, after others of its shape."""
+    incidents = len(trial.incidents)
+    with trial.anew():
+        again = [trial.run_inputs(batch.task, inputs) for inputs in [*before, batch.inputs]][-1]
+    del trial.incidents[incidents:]
+    trial.judge([again])
+    return bool(again.failed().any() or not again.ok.all())
 
 
 def _again(trial: Trial, tasks: list[Task]) -> list[Batch]:

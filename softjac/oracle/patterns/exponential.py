@@ -37,7 +37,9 @@ def exponential(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     if "x" not in trial.candidate.inputs and not trial.op.logarithmic:
         return
     for n in lengths(trial, PREFERRED, least=6, most=1100)[:2]:
-        yield from _measured(trial, n)
+        found = next(_measured(trial, n), None)
+        if found is not None and not _contradicted(trial, items, n):
+            yield found
 
 
 def _measured(trial: Trial, n: int) -> Iterator[Explained]:
@@ -55,12 +57,15 @@ def _measured(trial: Trial, n: int) -> Iterator[Explained]:
         size = size + np.maximum(_blurred(trial, exact, n, 2), _blurred(trial, exact, n, n - 3))
         both = np.hstack([few, many])
         same = (np.abs(both - few[:, :1]) <= size) | (~np.isfinite(both) & ~np.isfinite(few[:, :1]))
-        error = np.nan_to_num(np.where(wrong, few[:, 0] / exact[:, 0] - 1.0, 0.0), posinf=1e300)
+        error = np.where(wrong, few[:, 0] / exact[:, 0] - 1.0, 0.0)
+        error = np.nan_to_num(error, nan=1e300, posinf=1e300)
     confirmed = same.all(axis=1)[wrong]
     if confirmed.sum() < 3 or (~confirmed).sum() > max(1, confirmed.size // 10):
         return
     if np.median(np.abs(error[gaps < 0.1])) > 0.5:
         return  # not even near 0 is it an exponential
+    if not _same_alone(trial, gaps, few, size, wrong, n):
+        return  # a matter of the other rows of its call
     if not np.isfinite(few[wrong]).any() and _overflows(trial, gaps, wrong, n):
         return  # exp(+r): a wrong shift
     worst = float(np.abs(error).max())
@@ -80,9 +85,73 @@ def _measured(trial: Trial, n: int) -> Iterator[Explained]:
         least = -np.log(value[wrong].max())
         yield "exp-clamped", 1.0, f"exp(x - max) never falls below exp(-{least:.4g})"
         return
+    factor = _factor(trial, gaps, value)
+    if factor is not None:
+        words = f"exp(x - max), measured, is exp({factor:.6g} (x - max))"
+        yield "inaccurate-exp" if _of_another_base(factor) else "missing-scale", 1.0, words
+        return
     near, far = gaps[wrong].min(), gaps[wrong].max()
     words = f"exp(x - max), measured, is wrong for x - max from {-far:.4g} to {-near:.4g}"
     yield "inaccurate-exp", 1.0, words
+
+
+def _same_alone(trial: Trial, gaps: Array, few: Array, size: Array, wrong: Array, n: int) -> bool:
+    """Whether some of the wrong quotients are the same in calls of one row."""
+    if not trial.candidate.takes_rows:
+        return True
+    places = np.flatnonzero(wrong)
+    for place in places[np.linspace(0, places.size - 1, 8).astype(int)]:
+        alone = _quotients(trial, gaps[[place]], n, 2)
+        if alone is None:
+            return False
+        there, here = few[place, 0], alone[0, 0]
+        both_lost = not np.isfinite(there) and not np.isfinite(here)
+        if not both_lost and not abs(here - there) <= size[place, 0]:
+            return False
+    return True
+
+
+def _factor(trial: Trial, gaps: Array, value: Array) -> float | None:
+    """The factor c where every exp(-r) is exp(-c r), up to rounding, and c is not 1."""
+    seen = (gaps > 0.5) & (value > 1e4 * trial.precision.tiny) & (value < 1.0)
+    if seen.sum() < 16 or not (value[gaps > 0.5] < np.inf).all():
+        return None
+    factors = -np.log(value[seen]) / gaps[seen]
+    factor = float(np.median(factors))
+    slack = (24.0 / gaps[seen] + 4.0) * (trial.precision.u + trial.precision.u_out)
+    straight = (np.abs(factors - factor) <= slack * max(factor, 1.0)).all()
+    return factor if straight and abs(factor - 1.0) > 1e-2 else None
+
+
+def _of_another_base(factor: float) -> bool:
+    """Whether a factor is that of powers of 2 or of 10, or its inverse."""
+    logarithms = np.log([2.0, 10.0])
+    return bool((np.abs(np.log(factor / np.append(logarithms, 1.0 / logarithms))) < 1e-3).any())
+
+
+def _contradicted(trial: Trial, items: list[Evidence], n: int) -> bool:
+    """Whether rows passed that could not, had they the exponential measured at this length.
+
+    Shorter rows, and rows of whole vectors only, may have another exponential.
+    """
+    if trial.op.vector is not None or "x" not in trial.candidate.inputs:
+        return False
+    told = [i for i in items if i.sample.n == n or (i.sample.n > n and i.sample.n % 4)]
+    for item in [i for i in told if (i.passed & i.plain).any() and i.sample.n <= 1100][:6]:
+        row = np.flatnonzero(item.passed & item.plain)[-1:]
+        weights = _quotients(trial, item.sample.finite_gap[row[0]], n, 2)
+        if weights is None:
+            return True
+        with np.errstate(all="ignore"):
+            weight = np.where(item.sample.masked[row[0]], 0.0, weights[:, 0])
+            weight = np.where(item.sample.gap[row[0]] == 0.0, 1.0, weight)
+            made = weight / weight.sum()
+            made = np.log(made) if trial.op.logarithmic else made
+            off = np.abs(made - item.exact[row[0]]) - 4.0 * item.own[row[0]]
+        sound = item.faint[row[0]] | (made == item.exact[row[0]]) | (off <= 0.0)
+        if not sound.all():
+            return True
+    return False
 
 
 def _gaps(trial: Trial) -> Array:

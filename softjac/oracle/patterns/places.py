@@ -10,7 +10,7 @@ from softjac.oracle.evidence import Evidence, near, wrong_places
 from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
 from softjac.oracle.trial import Trial
 
-__all__ = ["exchanged", "lane", "tail"]
+__all__ = ["exchanged", "lane", "last", "tail"]
 
 Explained = tuple[str, float, str]
 
@@ -38,15 +38,29 @@ def tail(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             return
 
 
+def last(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Wrong only in the last element, at several lengths."""
+    if trial.op.output == "jac":
+        return
+    failing = [item for item in items if item.failed.any()]
+    lengths = {item.sample.n for item in failing}
+    if len(lengths) > 3 and not any(wrong_places(item)[:, :-1].any() for item in failing):
+        yield "unknown", 1.0, f"only the last element is wrong, at {len(lengths)} lengths"
+
+
 def lane(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Wrong only at positions of few residues modulo a vector length, in several vectors."""
     if trial.op.output == "jac":
         return
     found = [np.flatnonzero(wrong_places(i).any(axis=0)) for i in items if i.failed.any()]
-    places = np.unique(np.concatenate(found))
     for lanes in VECTOR_LENGTHS:
-        odd = np.unique(places % lanes)
-        if 2 * odd.size <= lanes and np.unique(places // lanes).size > 2:
+        odd = np.unique(np.concatenate(found) % lanes)
+        several = [p for p in found if np.unique(p // lanes).size > 2]  # of one length
+        if (
+            2 * odd.size <= lanes
+            and several
+            and np.isin(odd, np.concatenate(several) % lanes).all()
+        ):
             shown = ", ".join(str(residue) for residue in odd)
             yield "lane-error", 1.0, f"only elements {shown} modulo {lanes} are wrong"
             return
