@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,7 @@ def test_a_counterexample_is_small_and_replays_bit_for_bit() -> None:
     assert len(found.replay) <= 200
     again = replay(found.replay, diagonal, op="softmax_vjp")
     assert again.verdict == "refuted"
+    assert not again.diagnoses  # numbers of one call are no name
     same = next(c for c in again.counterexamples if c.check == "values")
     for role, array in found.inputs.items():
         assert array.tobytes() == same.inputs[role].tobytes()
@@ -171,6 +173,32 @@ def test_what_only_a_whole_check_shows_replays() -> None:
     assert again.verdict == "refuted"
     same = next(c for c in again.counterexamples if c.check == "invariants")
     assert found.inputs["x"].tobytes() == same.inputs["x"].tobytes()
+
+
+def test_what_nan_does_to_the_process_replays(tmp_path: Path) -> None:
+    """A candidate that a NaN ends is refuted, and its replay holds the NaN."""
+    source = """
+        #include <stdlib.h>
+        #include <math.h>
+        void f(const float *x, float *y, unsigned n) {
+            float m = -INFINITY, s = 0;
+            for (unsigned i = 0; i < n; i++)
+                if (x[i] != x[i]) abort(); else m = fmaxf(m, x[i]);
+            for (unsigned i = 0; i < n; i++) s += y[i] = expf(x[i] - m);
+            for (unsigned i = 0; i < n; i++) y[i] /= s;
+        }
+    """
+    file = tmp_path / "f.c"
+    file.write_text(source)
+    claims: dict[str, Any] = {
+        "op": "softmax",
+        "prototype": "void f(const float *x, float *y, unsigned n)",
+    }
+    report = verify(f"{file}:f", effort="quick", **claims)
+    found = report.counterexamples[0]
+    assert (report.verdict, found.check) == ("refuted", "environment")
+    assert np.isnan(found.inputs["x"]).any()
+    assert replay(found.replay, f"{file}:f", **claims).verdict == "refuted"
 
 
 def test_what_state_changes_replays() -> None:
