@@ -163,7 +163,7 @@ def tasks(
     scale = SCALES[n % len(SCALES)] if scaled else 1.0
     kinds = len(LOGIT_KINDS)
     if n in VOCABULARIES:
-        yield [Task("kinds", n, 2, seed + n % 4, scale=scale)]
+        yield [Task("plain", n, 2, seed + n % 4, scale=scale)]
         return
     yield [Task("kinds", n, kinds if n <= 4097 else 8, seed + n % 4, scale=scale)]
     share = effort.random_rows if n <= 130 else max(4, effort.random_rows * 130 // n)

@@ -134,11 +134,8 @@ def fresh(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         for row in np.flatnonzero(item.failed)[:2]
     ]
     alone = [task for task in alone if trial.allows(task)][:6]
-    after = _again(trial, [*others[::-1], *alone])[len(others) :]
-    if not any(batch.failed().any() for batch in after):  # the process may be another by now
-        with trial.anew():
-            after = _again(trial, [*others, *alone])[len(others) :]
-    alone = [task for task, batch in zip(alone, after, strict=True) if batch.failed().any()]
+    if trial.candidate.takes_rows:  # a row alone is another call than the one that failed
+        alone = _wrong_after(trial, others, alone)
     for task in alone:
         with trial.anew():
             there = _again(trial, [task])[0]
@@ -150,6 +147,15 @@ def fresh(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             1.0,
             f"{len(alone)} rows that are wrong here are right in a new process",
         )
+
+
+def _wrong_after(trial: Trial, others: list[Task], alone: list[Task]) -> list[Task]:
+    """Those of these calls that are wrong after the others."""
+    after = _again(trial, [*others[::-1], *alone])[len(others) :]
+    if not any(batch.failed().any() for batch in after):  # the process may be another by now
+        with trial.anew():
+            after = _again(trial, [*others, *alone])[len(others) :]
+    return [task for task, batch in zip(alone, after, strict=True) if batch.failed().any()]
 
 
 def refilled(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
