@@ -25,6 +25,7 @@ class Shapes:
     candidate: Candidate
     hung: set[int] = field(default_factory=set)
     tried: set[tuple[int, int]] = field(default_factory=set)
+    _compiled: set[tuple[int, int]] = field(default_factory=set)
     _near: dict[tuple[int, int, int, int], int | None] = field(default_factory=dict)
 
     def strides(self, task: Task) -> dict[str, int]:
@@ -35,6 +36,12 @@ class Shapes:
             for place, role in enumerate(arrays)
             if role in self.candidate.strides
         }
+
+    def is_new(self, n: int, rows: int) -> bool:
+        """Whether this is asked of a shape for the first time: a compiler may be at work there."""
+        new = (n, rows) not in self._compiled
+        self._compiled.add((n, rows))
+        return new
 
     def suits(self, task: Task) -> bool:
         """Whether the candidate's preconditions admit this task, and its length did not hang."""

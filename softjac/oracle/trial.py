@@ -64,7 +64,6 @@ class Trial:
     worst: dict[str, float] = field(default_factory=dict)
     incidents: list[Failure] = field(default_factory=list)
     compiles: bool = False
-    compiled: set[tuple[int, int]] = field(default_factory=set)
     lengths: set[int] = field(default_factory=set)
     wrong_lengths: set[int] = field(default_factory=set)
     most_rows: int = 0
@@ -81,7 +80,7 @@ class Trial:
         self.dtype = storage(self.candidate.dtype)
 
     @property
-    def through_maximum(self) -> bool:
+    def library_derivative(self) -> bool:
         """Whether a library may have taken the derivative, through the row's maximum too."""
         derivative = self.op.name != self.op.forward and "x" in self.candidate.inputs
         return derivative and self.candidate.kind == "python"
@@ -150,11 +149,18 @@ class Trial:
 
     def run_aside(self, tasks: Iterable[Task]) -> list[Batch]:
         """The same, for calls of which no other check is told but what they did to the process."""
+        with self.aside():
+            return self.run(tasks)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Of calls made meanwhile no other check is told but what they did to the process."""
         before = len(self.incidents)
-        batches = self.run(tasks)
-        told = [incident for incident in self.incidents[before:] if incident.kind == "environment"]
-        self.incidents[before:] = told
-        return batches
+        try:
+            yield
+        finally:
+            left = [one for one in self.incidents[before:] if one.kind == "environment"]
+            self.incidents[before:] = left
 
     @contextmanager
     def anew(self) -> Iterator[None]:
@@ -175,22 +181,14 @@ class Trial:
         calls = [call for _, _, some in prepared for call in some]
         outcomes: list[Outcome] = self.sandbox.run(calls)
         self.calls += len(calls)
-        self.seconds += sum(map(self._charged, calls, outcomes))
+        for call, outcome in zip(calls, outcomes, strict=True):
+            if not (self.compiles and self.shapes.is_new(call.n, call.rows)):  # its compiler's time
+                self.seconds += outcome.seconds
         batches, start = [], 0
         for task, inputs, some in prepared:
             batches.append(self.gather(task, inputs, outcomes[start : start + len(some)]))
             start += len(some)
         return batches
-
-    def _charged(self, call: Call, outcome: Outcome) -> float:
-        """The seconds of a call that count as the candidate's: not those of its compiler.
-
-        A candidate compiled for every shape gets few shapes; the first call of each is not charged.
-        """
-        if self.compiles and (call.n, call.rows) not in self.compiled:
-            self.compiled.add((call.n, call.rows))
-            return 0.0
-        return outcome.seconds
 
     def gather(self, task: Task, inputs: dict[str, Array], outcomes: list[Outcome]) -> Batch:
         """One batch from the outcomes of its calls."""
@@ -294,7 +292,7 @@ class Trial:
             residual = np.where(overflowed, 0.0, residual)
             bound.tolerance = np.where(overflowed, np.inf, bound.tolerance)
             judged = judge(residual, bound)
-            if self.through_maximum and (judged.ratio > 1.0).any():
+            if self.library_derivative and (judged.ratio > 1.0).any():
                 bound = through_maximum(self.op, sample, exact[0])
                 bound.tolerance = np.where(overflowed, np.inf, bound.tolerance)
                 within = (np.abs(residual) <= bound.own()).all(axis=1)
@@ -373,7 +371,7 @@ class Trial:
     def trimmed(self, task: Task) -> Task:
         """A task with fewer rows where its output, or its time, would be too much.
 
-        A candidate compiled for every shape gets one number of rows, beside single ones.
+        A candidate compiled for every shape gets one number of rows a length, beside single ones.
         """
         if self.compiles and task.rows > 1:
             task = replace(task, rows=FEW_ROWS if task.n <= 4097 else 8)

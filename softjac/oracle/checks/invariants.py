@@ -92,7 +92,7 @@ def _own(trial: Trial, batch: Batch) -> tuple[Array, Array]:
         exact = trial.op.formula(sample).reshape(batch.rows, -1)
         bound = trial.op.bound(sample, exact)
         own = bound.own() + (bound.afresh if trial.own_sums else 0.0)
-        if trial.through_maximum:
+        if trial.library_derivative:
             own = np.maximum(own, through_maximum(trial.op, sample, exact).own())
         overflowed = trial.overflowed(batch.got, exact, own)
         got = np.where(overflowed, 0.0, batch.got)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from softjac.oracle.failure import Failure
+from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.inputs import NONFINITE
 from softjac.oracle.plan import Task
@@ -32,11 +32,14 @@ def check(trial: Trial) -> CheckResult:
             if trial.candidate.takes_rows and several is not None:
                 _beside(trial, several)
             alone = trial.shapes.moved(Task(kind, n, 1, trial.seed), longer=1)
-            if alone is not None and not _follows(trial, alone):
+            if alone is None:
+                continue
+            one = trial.run([alone])[0]
+            if not _follows(trial, one):
                 told.append(kind)
                 if trial.candidate.nonfinite == "strict":
                     detail = f"{kind}: JAX gives NaN, the candidate does not"
-                    trial.failures.append(Failure("nonfinite", "policy", batch, 0, detail))
+                    trial.failures.append(Failure("nonfinite", "policy", one, 0, detail))
     listed = ", ".join(dict.fromkeys(told))
     report = [f"not NaN, as JAX gives, for: {listed}"] if told else []
     return trial.result("nonfinite", calls=calls, reported=report)
@@ -51,10 +54,9 @@ def _beside(trial: Trial, task: Task) -> None:
     trial.collect("nonfinite", batch)
 
 
-def _follows(trial: Trial, task: Task) -> bool:
+def _follows(trial: Trial, batch: Batch) -> bool:
     """Whether rows with such logits come out NaN, as in `jax.nn`."""
-    batch = trial.run([task])[0]
     if trial.harvest("nonfinite", "raised"):
         return False
-    special = [row.logits in NONFINITE for row in task.specs()]
+    special = [row.logits in NONFINITE for row in batch.task.specs()]
     return bool(not batch.ok.all() or np.isnan(batch.got[special]).any(axis=1).all())

@@ -117,9 +117,8 @@ def _all_left(trial: Trial, items: list[Evidence]) -> bool:
         return False
     finite = np.array([POISON[trial.candidate.dtype]["finite"]], f"u{trial.dtype.itemsize}")
     held = float(finite.view(trial.dtype)[0])
-    incidents = len(trial.incidents)
-    again = trial.run([item.batch.task for item in failing[:4]], poison="finite")
-    del trial.incidents[incidents:]
+    with trial.aside():
+        again = trial.run([item.batch.task for item in failing[:4]], poison="finite")
     pairs = zip(failing, again, strict=False)
     return all(bool((batch.got[item.failed] == held).all()) for item, batch in pairs)
 
@@ -185,10 +184,8 @@ def _moved(trial: Trial, batch: Batch) -> dict[str, Array]:
 
 def _last_fails(trial: Trial, batch: Batch, before: list[dict[str, Array]]) -> bool:
     """Whether a call is wrong in a new process, after others of its shape."""
-    incidents = len(trial.incidents)
-    with trial.anew():
+    with trial.anew(), trial.aside():
         again = [trial.run_inputs(batch.task, inputs) for inputs in [*before, batch.inputs]][-1]
-    del trial.incidents[incidents:]
     trial.judge([again])
     return bool(again.failed().any() or not again.ok.all())
 
