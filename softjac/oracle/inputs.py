@@ -183,7 +183,7 @@ LOGITS: dict[str, Callable[[_Noise], Array]] = {
 }
 
 
-def _holding(place: Callable[[int], int | slice], value: float) -> Callable[[_Noise], Array]:
+def _holding(place: Callable[[int], slice], value: float) -> Callable[[_Noise], Array]:
     """Logits with such a value in one place."""
 
     def made(z: _Noise) -> Array:
@@ -196,10 +196,10 @@ def _holding(place: Callable[[int], int | slice], value: float) -> Callable[[_No
 
 # Logits whose result is JAX's policy: NaN.
 NONFINITE: dict[str, Callable[[_Noise], Array]] = {
-    "NaN first": _holding(lambda n: 0, np.nan),
-    "NaN in the middle": _holding(lambda n: n // 2, np.nan),
-    "NaN last": _holding(lambda n: n - 1, np.nan),
-    "+inf": _holding(lambda n: n // 3, np.inf),
+    "NaN first": _holding(lambda n: slice(1), np.nan),
+    "NaN in the middle": _holding(lambda n: slice(n // 2, n // 2 + 1), np.nan),
+    "NaN last": _holding(lambda n: slice(-1, None), np.nan),
+    "+inf": _holding(lambda n: slice(n // 3, n // 3 + 1), np.inf),
     "all -inf": _holding(lambda n: slice(None), -np.inf),
 }
 

@@ -99,6 +99,8 @@ class Task:
         if self.family in ("plain", "slow"):
             logits, vector = PLAIN if self.family == "plain" else SLOW[index % len(SLOW)]
             return Row(logits, vector, 0, key)
+        if self.family != "random":
+            raise ValueError(f"no such family of rows: {self.family}")
         mixed = (key * 0x9E3779B97F4A7C15) % 2**64
         mixed = ((mixed ^ (mixed >> 29)) * 0xBF58476D1CE4E5B9) % 2**64
         logits = LOGIT_KINDS[(mixed >> 20) % len(LOGIT_KINDS)]

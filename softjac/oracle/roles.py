@@ -47,9 +47,10 @@ def input_roles(function: str, op: HasRoles, arrays: Sequence[str]) -> tuple[str
         if set(arrays) == {*takes, op.output}:
             return tuple(role for role in arrays if role in takes)
     wanted = " or ".join(" and ".join((*takes, op.output)) for takes in op.takes)
+    forward = "; --autodiff judges the derivative of a JAX or PyTorch function of x"
     raise CandidateError(
         f"{function}: {op.name} has the arrays {wanted}; the parameters name "
-        f"{', '.join(arrays) or 'none'}"
+        f"{', '.join(arrays) or 'none'}{forward if set(arrays) == {'x', op.output} else ''}"
     )
 
 

@@ -238,6 +238,8 @@ def test_roles_of_python_callables() -> None:
     assert named.target.endswith("test_roles_of_python_callables.<locals>.plain")
     assert named.takes_rows
     assert not named.allows(3, 1)
+    with pytest.raises(CandidateError, match="; --autodiff judges the derivative of a JAX"):
+        load(np.exp, op="softmax_vjp")
 
 
 @pytest.mark.parametrize(

@@ -252,8 +252,13 @@ def test_a_replay_string_is_read_back_as_written() -> None:
     """Every field of a task survives, and anything else is an error that says so."""
     task = Task("kinds", 9, 32, 5, 3, 0.125)
     assert parse(encode("memory", task, "quick", 5)) == ("memory", task, EFFORTS["quick"], 5)
-    with pytest.raises(ArgumentError, match="not a replay string"):
-        parse("values:simple:2")
+    special = Task("NaN in the middle", 9, 1)
+    text = encode("nonfinite", special, "quick", 5)
+    assert parse(text)[1] == special
+    assert " " not in text
+    for wrong in ("values:simple:2", text.replace("NaN", "NaM")):
+        with pytest.raises(ArgumentError, match="not a replay string"):
+            parse(wrong)
 
 
 def test_assert_verified_raises_with_the_report() -> None:
