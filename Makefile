@@ -78,7 +78,7 @@ test-lowest: ## the tests with the lowest versions that pyproject.toml allows
 	  print("\n".join(d.replace(">=", "==") + (".0" if d.count(".") < 2 else "") \
 	  for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))' \
 	  > .venv-lowest/lowest.txt
-	.venv-lowest/bin/python -m pip install --quiet --requirement .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet --editable '.[test]' --requirement .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pytest -n $(WORKERS) --maxprocesses 8 $(ARGS)
 
 .PHONY: test-wheel

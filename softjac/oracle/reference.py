@@ -45,12 +45,13 @@ def answer(op: Op, sample: Sample) -> tuple[Array, Array]:
 def keep_compiled() -> None:
     """Lets XLA keep what it compiles for the reference between runs of the command.
 
-    For programs of our own only: in somebody's process the choice is theirs.
+    For programs of our own only: in somebody's process the choice is theirs. Before 0.10.2 XLA
+    prints two long lines for every program it takes from there, so that it had better not.
     """
     import jax
 
     config: Any = jax.config
-    if config.jax_compilation_cache_dir is None:
+    if jax.__version_info__ >= (0, 10, 2) and config.jax_compilation_cache_dir is None:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         config.update("jax_compilation_cache_dir", str(folder / "softjac" / "xla"))
         config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

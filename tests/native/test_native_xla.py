@@ -157,13 +157,13 @@ def test_reverse_mode_has_the_bits_of_the_vjp() -> None:
 def test_donated_memory_takes_the_result() -> None:
     """With donation and out=, the result lies where the input lay."""
     function = jax.jit(lambda x: native.softmax(x, out=x), donate_argnums=0)
-    x = jnp.asarray(np.ones((64, 1000), np.float32))
+    x = jnp.ones((64, 1000), jnp.float32)  # XLA's own memory: NumPy's cannot be given away
     address = x.unsafe_buffer_pointer()
     y = function(x)
     assert y.unsafe_buffer_pointer() == address
     assert x.is_deleted()
     pull = jax.jit(lambda y, dy: native.softmax_vjp(y, dy, out=dy), donate_argnums=1)
-    dy = jnp.asarray(np.ones((64, 1000), np.float32))
+    dy = jnp.ones((64, 1000), jnp.float32)
     address = dy.unsafe_buffer_pointer()
     assert pull(y, dy).unsafe_buffer_pointer() == address
 
