@@ -141,7 +141,7 @@ static bool overlaps(const void *input, ptrdiff_t ld, const softjac_call *call, 
 }
 
 /* Bytes of result from which a second thread pays for being woken. */
-enum { THREADS_FROM = 1 << 18 };
+enum { THREADS_FROM = 1 << 20 };
 
 /* Bytes of a row from which threads share it, where there are fewer rows than threads. */
 enum { LONG_ROW = 1 << 20 };

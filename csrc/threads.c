@@ -1,8 +1,9 @@
 /* One call on several threads: pieces are handed out by a counter, so that nobody waits for work
-   that has not begun. Nobody spins: a waiting thread sleeps. */
+   that has not begun. Nobody spins: a waiting thread gives way, and soon sleeps. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ typedef struct {
     atomic_int references, status;
     pthread_mutex_t lock;
     pthread_cond_t idle;
-    int working; /* helpers at work; with `closed` under the lock */
+    atomic_int working; /* helpers at work; written, with `closed`, under the lock */
     bool closed;
 } job;
 
@@ -31,6 +32,20 @@ static void work_on(job *j) {
         softjac_status status = j->piece(j->context, begin, end);
         if (status != SOFTJAC_OK) atomic_store(&j->status, (int)status);
     }
+}
+
+/* A helper at work has one piece left at most, and waking a sleeper takes longer than most pieces:
+   the processor is offered to others some times before the caller sleeps. */
+enum { OFFERS = 100 };
+
+static void wait_for_helpers(job *j) {
+    pthread_mutex_lock(&j->lock);
+    j->closed = true;
+    pthread_mutex_unlock(&j->lock);
+    for (int offer = 0; offer < OFFERS && atomic_load(&j->working); offer++) sched_yield();
+    pthread_mutex_lock(&j->lock);
+    while (j->working) pthread_cond_wait(&j->idle, &j->lock);
+    pthread_mutex_unlock(&j->lock);
 }
 
 static void let_go(job *j) {
@@ -65,15 +80,13 @@ softjac_status softjac_parallel(const softjac_executor *executor, size_t units,
     size_t step = units / (threads * 8);
     *j = (job){.piece = piece, .context = context, .units = units, .step = step ? step : 1};
     atomic_init(&j->references, (int)threads);
+    atomic_init(&j->working, 0);
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->idle, NULL);
     for (size_t helper = 1; helper < threads; helper++)
         if (!executor->submit(executor->context, help, j)) let_go(j);
     work_on(j);
-    pthread_mutex_lock(&j->lock);
-    j->closed = true;
-    while (j->working) pthread_cond_wait(&j->idle, &j->lock);
-    pthread_mutex_unlock(&j->lock);
+    wait_for_helpers(j);
     softjac_status status = (softjac_status)atomic_load(&j->status);
     let_go(j);
     return status;
