@@ -248,6 +248,15 @@ def test_preconditions_that_exclude_a_shape_lead_to_one_near_it() -> None:
     assert any(limit.startswith("left out") and "memory" in limit for limit in none.limits)
 
 
+def test_a_jacobian_has_no_array_to_share_memory_with() -> None:
+    """In place is no question of preconditions where the output is larger than any input."""
+    candidate = load("softjac:native", op="softmax_jacobian")
+    with open_sandbox(candidate) as sandbox:
+        trial = Trial(candidate, sandbox, EFFORTS["quick"], 0, 1.0, lambda *told: None)
+        result = checks.CHECKS["aliasing"](trial)
+    assert (result.status, result.detail) == ("skipped", "no input has the size of a Jacobian")
+
+
 def test_a_replay_string_is_read_back_as_written() -> None:
     """Every field of a task survives, and anything else is an error that says so."""
     task = Task("kinds", 9, 32, 5, 3, 0.125)
