@@ -160,9 +160,10 @@ def mean_window(sample: Sample) -> tuple[Array, Array]:
 
     (n + 1) u Σ |y_j v_j| for products and sums in any order; centred at c ≈ s the terms are
     y_j |v_j - s|. A centred sum reads the Jacobian at y as if Σ y_j were 1: `Sample.reading`.
-    Products below F may be flushed, and y_j below F taken as 0.
+    Products below F may be flushed, and y_j below F taken as 0; where a scale is put on one of the
+    factors first, that holds below F / |scale|.
     """
-    u, tiny = sample.precision.u, sample.precision.tiny
+    u, tiny = sample.precision.u, sample.flushed_below
     y, v, s = sample.y, sample.vector, sample.mean
     size = np.maximum((y * np.abs(v)).sum(axis=1), (y * np.abs(v - s)).sum(axis=1))
     flushed = tiny * (sample.n + np.where(y < tiny, np.abs(v), 0.0).sum(axis=1))
@@ -179,10 +180,10 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
       centred at c ≈ s:            4 |v_i - s|
       centred at v_k, y_k ≥ 1/2:   4 (|v_i - v_k| + |s - v_k|)
     since each of (v - c), (e - t) and the product is rounded once. A scale costs one more. Flushed:
-    2 F, and all of y_i |v_i - s| where y_i < F. From logits, ŷ_i = y_i (1 + ε_i)(1 + δ): ε_i times
-    the exact element, s moved by Σ y_j ε_j max(|v_j|, |e_j|), and δ a second free number; and where
-    y_i is subnormal, ŷ_i is off by up to 2 F in all. Where a logit is -inf, exp(-inf) and all its
-    products are exactly 0.
+    2 F, and all of y_i |v_i - s| where y_i, or scale y_i, is below F. From logits,
+    ŷ_i = y_i (1 + ε_i)(1 + δ): ε_i times the exact element, s moved by Σ y_j ε_j max(|v_j|, |e_j|),
+    and δ a second free number; and where y_i is subnormal, ŷ_i is off by up to 2 F in all.
+    Where a logit is -inf, exp(-inf) and all its products are exactly 0.
     """
     u, tiny = sample.precision.u, sample.precision.tiny
     y, v, s = sample.y, sample.vector, sample.mean
@@ -193,7 +194,7 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
     rounding = np.maximum(2.0 * (np.abs(v) + spread), 4.0 * (size + worst[:, None]))
     centred = np.where(sample.dominant, 4.0 * (np.abs(v - top) + np.abs(s - top)), 0.0)
     rounding = np.maximum(rounding, centred) + (size if sample.scale != 1.0 else 0.0)
-    tolerance = y * u * rounding + np.where(y < tiny, y * size, 0.0)
+    tolerance = y * u * rounding + np.where(y < sample.flushed_below, y * size, 0.0)
     directions: tuple[Array, ...] = (-sample.scale * y,)
     windows: tuple[Array, ...] = (worst,)
     chances: tuple[Array, ...] = (likely,)

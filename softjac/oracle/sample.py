@@ -67,6 +67,11 @@ class Sample:
         """The cotangent or the tangent."""
         return self.given["dy"] if "dy" in self.given else self.given["x_dot"]
 
+    @property
+    def flushed_below(self) -> float:
+        """F, or F / |scale|: what is smaller may be flushed, alone or times the scale."""
+        return self.precision.tiny / min(1.0, abs(self.scale))
+
     @cached_property
     def z(self) -> Array:
         """Scaled logits."""

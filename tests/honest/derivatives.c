@@ -100,6 +100,28 @@ void vjp_scaled(const float *y, const float *dy, float *dx, size_t rows, size_t 
     }
 }
 
+// The scale on the probabilities: those near the smallest normal number become subnormal.
+// @softmax_vjp
+void vjp_of_scaled_probabilities(const float *y, const float *dy, float *dx, size_t rows, size_t n,
+                                 float scale) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        float s = row_dot(y, dy, n);
+        for (size_t i = 0; i < n; i++)
+            dx[i] = scale * y[i] * (dy[i] - s);
+    }
+}
+
+// The scale on the cotangents, before their sum.
+// @softmax_vjp
+void vjp_of_scaled_cotangents(const float *y, const float *dy, float *dx, size_t rows, size_t n,
+                              float scale) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        for (size_t i = 0; i < n; i++)
+            dx[i] = scale * dy[i];
+        row_vjp(y, dx, dx, n);
+    }
+}
+
 // Three row strides, in int.
 // @softmax_vjp
 void vjp_strided(const float *y, int ldy, const float *dy, int lddy, float *dx, int lddx, int rows,
@@ -207,6 +229,30 @@ void log_vjp_textbook(const float *y, const float *dy, float *dx, size_t rows, s
     }
 }
 
+// The scale on the probabilities, which become subnormal.
+// @log_softmax_vjp
+void log_vjp_of_scaled_probabilities(const float *y, const float *dy, float *dx, size_t rows,
+                                     size_t n, float scale) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        float s = row_sum(dy, n);
+        for (size_t i = 0; i < n; i++)
+            dx[i] = scale * dy[i] - scale * expf(y[i]) * s;
+    }
+}
+
+// The scale on the cotangents, before their sum.
+// @log_softmax_vjp
+void log_vjp_of_scaled_cotangents(const float *y, const float *dy, float *dx, size_t rows,
+                                  size_t n, float scale) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        for (size_t i = 0; i < n; i++)
+            dx[i] = scale * dy[i];
+        float s = row_sum(dx, n);
+        for (size_t i = 0; i < n; i++)
+            dx[i] -= expf(y[i]) * s;
+    }
+}
+
 // From the logits.
 // @log_softmax_vjp
 void log_vjp_from_logits(const float *x, const float *dy, float *dx, size_t rows, size_t n) {
@@ -239,6 +285,21 @@ void log_jvp_textbook(const float *y, const float *x_dot, float *y_dot, size_t r
             s += expf(y[i]) * x_dot[i];
         for (size_t i = 0; i < n; i++)
             y_dot[i] = x_dot[i] - s;
+    }
+}
+
+// The scale on the tangents, before their sum.
+// @log_softmax_jvp
+void log_jvp_of_scaled_tangents(const float *y, const float *x_dot, float *y_dot, size_t rows,
+                                size_t n, float scale) {
+    for (size_t r = 0; r < rows; r++, y += n, x_dot += n, y_dot += n) {
+        float s = 0;
+        for (size_t i = 0; i < n; i++) {
+            y_dot[i] = scale * x_dot[i];
+            s += expf(y[i]) * y_dot[i];
+        }
+        for (size_t i = 0; i < n; i++)
+            y_dot[i] -= s;
     }
 }
 

@@ -24,8 +24,9 @@ def bound(sample: Sample, exact: Array) -> Bound:
 
     Element: each of the differences (x_dot - c), (e - t) is rounded once: 2 u |x_dot_i - s|, or,
     centred at x_dot_k where p_k ≥ 1/2, u (|x_dot_i - x_dot_k| + |x_dot_i - s|); s as computed
-    is off by the free number. The number: that of softmax's product, and Σ p_j κ(|ℓ_j|) |x_dot_j|
-    for the exponentials.
+    is off by the free number. A scale on the tangents, as the derivative of log_softmax(scale x)
+    has it, rounds each of them: u |x_dot_i|. The number: that of softmax's product, and
+    Σ p_j κ(|ℓ_j|) |x_dot_j| for the exponentials.
 
     |x_dot_i - s| is the exact answer's size. From s in float64 it would cancel: where one class
     has all of the probability, s is x_dot_k to the last bit, and nothing would be allowed there.
@@ -45,7 +46,9 @@ def bound(sample: Sample, exact: Array) -> Bound:
     scale = abs(sample.scale)
     size = np.abs(exact) / scale + (worst + moved)[:, None]
     tolerance = u * np.maximum(2.0 * size, np.where(sample.dominant, np.abs(v - top) + size, 0.0))
-    tolerance = scale * tolerance + (u * np.abs(exact) if scale != 1.0 else 0.0)
+    tolerance = scale * tolerance
+    if scale != 1.0:
+        tolerance += u * (np.abs(exact) + scale * np.abs(v))
     tolerance += 2.0 * tiny * max(1.0, scale)
     direction = np.full_like(exact, -sample.scale)
     afresh = scale * (sample.n + 3) * u * np.abs(v)

@@ -38,9 +38,10 @@ def bound(sample: Sample, exact: Array) -> Bound:
     and the product. Where p_k ≥ 1/2 element k may be (1 - p_k) dy_k - p_k Σ_{j≠k} dy_j, with a
     sum of its own, and 1 - p_k as -expm1(ℓ_k) or as Σ_{j≠k} p_j, which differ by |1 - Σ p_j| and
     by the n additions' rounding. From logits p_i carries softmax's errors, its common one moves S
-    as well. A subnormal p_i may be flushed or rounded by 2 F.
+    as well. A subnormal p_i or scale p_i may be flushed or rounded by 2 F, a term of S by F.
     """
     u, tiny = sample.precision.u, sample.precision.tiny
+    below = sample.flushed_below
     p, v, s = sample.y, sample.vector, total(sample)
     size = np.abs(v).sum(axis=1)
     depth = sample.n
@@ -57,13 +58,14 @@ def bound(sample: Sample, exact: Array) -> Bound:
     own += ((ELEMENTARY + 2.0 + depth) * u * (1.0 - p) + sample.defect) * np.abs(v)
     tolerance = u * (np.abs(v) + np.abs(exact / sample.scale)) + p * magnitude * relative
     tolerance += np.where(sample.is_top, own, 0.0) + np.where(
-        p < 2.0 * tiny, 2.0 * tiny * magnitude, 0.0
+        p < 2.0 * below, 2.0 * below * magnitude, 0.0
     )
     scale = abs(sample.scale)
     tolerance = scale * tolerance + (u * np.abs(exact) if scale != 1.0 else 0.0)
     tolerance += 2.0 * tiny * max(1.0, scale)
     direction, afresh = -sample.scale * p, scale * depth * u * np.abs(v)
-    limits = Bound(tolerance, (direction,), (window + tiny,), (likely + tiny,), afresh)
+    flushed = sample.n * below
+    limits = Bound(tolerance, (direction,), (window + flushed,), (likely + flushed,), afresh)
     return rounded_to_storage(sample, exact, limits)
 
 
