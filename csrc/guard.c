@@ -231,6 +231,9 @@ static void run_call(struct slot *slot, const softjac_guard_call *call,
                      atomic_int *barrier, int64_t parties) {
     struct softjac_guard *guard = slot->guard;
     word words[SOFTJAC_GUARD_ARGUMENTS];
+    /* A copy, since the candidate may write over what it was asked to do. */
+    const softjac_guard_call own = *call;
+    call = &own;
     memset(result, 0, sizeof *result);
     result->array = -1;
     result->status = SOFTJAC_GUARD_PLACING;

@@ -38,6 +38,7 @@ class Batch:
             ml_dtypes.bfloat16 if plan.dtype == "bfloat16" else plan.dtype
         )
         self._calls: list[Call] = []
+        self._repeats = 1
         self._outputs: list[int] = []
         self._memory: mmap.mmap | None = None
         self.descriptor = shared_file()
@@ -80,6 +81,7 @@ class Batch:
                 read += part.nbytes
             written += self._output_bytes(call)
         self._calls = list(calls[: len(starts)]) * rounds
+        self._repeats = repeats
         self._outputs = []
         records, at = [], 0
         for call, start in zip(self._calls, starts * rounds, strict=True):
@@ -90,8 +92,20 @@ class Batch:
         return len(starts)
 
     def ticks(self) -> int:
-        """How many calls have ended since the batch was filled."""
-        return int(self._progress()[0])
+        """How many calls have ended since the batch was filled, as far as the child can tell.
+
+        A candidate that writes where it should not may write here: what cannot be counts as none.
+        """
+        ticks = int(self._progress()[0])
+        return ticks if 0 <= ticks <= len(self._calls) * self._repeats else 0
+
+    def is_damaged(self) -> bool:
+        """Whether the candidate has written over the records that the child keeps here."""
+        states, arrays = range(guard.WAITING, guard.FAULTED + 1), range(len(self._plan.arrays))
+        return any(
+            result.status not in states or any(a not in arrays for a, _ in result.outside)
+            for result in self.results()
+        )
 
     def stray(self) -> Outcome | None:
         """The fault that ended the child outside any call of ours, in a thread of the candidate."""

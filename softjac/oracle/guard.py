@@ -16,6 +16,7 @@ __all__ = [
     "FAULTED",
     "INSIDE",
     "ITEM_BYTES",
+    "PLACING",
     "POISON",
     "PROGRESS",
     "RESULT",
@@ -41,6 +42,7 @@ RESULT: Final = struct.Struct(f"={10 + 2 * OUTSIDE}qd")
 PROGRESS: Final = struct.Struct("=6q")
 
 WAITING: Final = 0
+PLACING: Final = 1
 INSIDE: Final = 2
 DONE: Final = 4
 FAULTED: Final = 5

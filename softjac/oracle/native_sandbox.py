@@ -15,6 +15,8 @@ from softjac.oracle.process import ChildLostError, ChildProcess, death
 
 __all__ = ["NativeSandbox", "SymbolMissingError"]
 
+DAMAGED = Outcome("lost", message="it wrote over the memory that the sandbox keeps its records in")
+
 _START_SECONDS = 60.0
 _ROUND_BYTES = 256 << 20
 _ROUNDS_AT_ONCE = 64
@@ -64,12 +66,18 @@ class NativeSandbox:
     ) -> list[Outcome]:
         """Makes the calls one after another; one outcome each, in order."""
         outcomes: list[Outcome] = []
-        began_nothing = 0
+        began_nothing, at_once = 0, len(calls)
         while len(outcomes) < len(calls):
             done = len(outcomes)
             child = self._ready_child()
-            count = self._batch.fill(calls[done:])
+            count = self._batch.fill(calls[done : done + at_once])
             answer = self._command(child, "run", count, notice=_shifted(progress, done))
+            if self._batch.is_damaged():
+                self._drop_child()
+                if count == 1:
+                    outcomes.append(answer.death or DAMAGED)
+                at_once = 1  # which of the calls did it?
+                continue
             results = self._batch.results()
             for place, result in enumerate(results):
                 if result.status not in (guard.DONE, guard.FAULTED):
@@ -78,7 +86,7 @@ class NativeSandbox:
                 child.has_faulted |= result.status == guard.FAULTED
             finished = len(outcomes) - done
             if answer.death is None and finished < count:
-                if results[finished].status != guard.WAITING:
+                if results[finished].status == guard.PLACING:
                     raise ArgumentError(f"arrays too large: {calls[len(outcomes)].rows} rows")
                 self._drop_child()  # its heap or descriptors are damaged
             if answer.death is not None:
@@ -114,6 +122,9 @@ class NativeSandbox:
             now = min(at_once, rounds - first)
             self._batch.fill(calls, rounds=now)
             answer = self._command(child, "threads", len(calls), rounds=now)
+            if self._batch.is_damaged():
+                outcomes += [answer.death or DAMAGED] * (len(calls) * now)
+                continue
             for place, result in enumerate(self._batch.results()):
                 if result.status in (guard.DONE, guard.FAULTED):
                     outcomes.append(self._batch.outcome(place, result))

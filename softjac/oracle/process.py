@@ -196,7 +196,7 @@ class ChildProcess:
     ) -> Any:
         """The child's next message.
 
-        Raises TimeoutError when `ticks` has stood still for `timeout` seconds, and ChildLostError
+        Raises TimeoutError when `ticks` has not grown for `timeout` seconds, and ChildLostError
         when the child ends. `notice` is told of the ticks now and then; `threads` is how many of
         the child's share the processors.
         """
@@ -209,7 +209,7 @@ class ChildProcess:
             if self._process.poll() is not None and not self._channel.has_message():
                 raise ChildLostError("the process ended")
             present = ticks()
-            if present != seen:
+            if present > seen:
                 seen, patience = present, Patience(timeout, self._work_done, threads=threads)
                 if notice is not None:
                     notice(present)

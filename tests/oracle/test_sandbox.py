@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,6 +125,19 @@ def test_memory_is_limited() -> None:
     """A candidate that takes all memory is refused more, long before the machine is full."""
     outcome = blamed("takes_all_memory", timeout=30)
     assert outcome.fault == Fault("SIGABRT")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the test finds memory by /proc")
+@pytest.mark.parametrize(
+    ("name", "status"), [("writes_over_records", "lost"), ("writes_over_records_and_stays", "hang")]
+)
+def test_written_records_are_blamed_on_the_call(name: str, status: str) -> None:
+    """Who writes over the memory shared with the child is found among the calls of a batch."""
+    assert blamed(name, timeout=0.5).status == status
+    with opened(name, timeout=0.5) as sandbox:
+        assert {o.status for o in sandbox.run_threads([call(5), call(5)])} == {status}
+        assert sandbox.soak(call(5), 20).calls == 0
+        assert sandbox.run([call(4)])[0].status == "ok"
 
 
 def test_a_damaged_heap_is_survived() -> None:
