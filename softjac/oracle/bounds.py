@@ -22,6 +22,7 @@ import numpy as np
 from softjac.oracle.sample import Sample
 
 __all__ = [
+    "HUGE",
     "LAMBDA",
     "NONE",
     "Bound",
@@ -41,6 +42,9 @@ LAMBDA = 6.0
 
 # exp and log of an honest library are within 4 units in the last place, 8 u, at small arguments.
 ELEMENTARY = 8.0
+
+# Errors of scaled logits may be without limit; what has one stays finite, and 0 times it is 0.
+HUGE = 1e300
 
 # What is further below the maximum than this, in any dtype, has nothing left to round; the limit
 # keeps float64 sums of such numbers finite.
@@ -180,9 +184,10 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
       centred at c ≈ s:            4 |v_i - s|
       centred at v_k, y_k ≥ 1/2:   4 (|v_i - v_k| + |s - v_k|)
     since each of (v - c), (e - t) and the product is rounded once. A scale costs one more. Flushed:
-    2 F, and all of y_i |v_i - s| where y_i, or scale y_i, is below F. From logits,
-    ŷ_i = y_i (1 + ε_i)(1 + δ): ε_i times the exact element, s moved by Σ y_j ε_j max(|v_j|, |e_j|),
-    and δ a second free number; and where y_i is subnormal, ŷ_i is off by up to 2 F in all.
+    2 F, and all of y_i |v_i - s| where y_i is below F; where scale y_i is, y_i |v_i| or y_i |s|
+    alone. From logits, ŷ_i = y_i (1 + ε_i)(1 + δ): ε_i times the element as computed, s moved by
+    Σ y_j ε_j max(|v_j|, |e_j|), and δ a second free number; ε and δ are not small where scaled
+    logits are large, so that their products count. Where y_i is subnormal, ŷ_i is off by up to 2 F.
     Where a logit is -inf, exp(-inf) and all its products are exactly 0.
     """
     u, tiny = sample.precision.u, sample.precision.tiny
@@ -194,19 +199,23 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
     rounding = np.maximum(2.0 * (np.abs(v) + spread), 4.0 * (size + worst[:, None]))
     centred = np.where(sample.dominant, 4.0 * (np.abs(v - top) + np.abs(s - top)), 0.0)
     rounding = np.maximum(rounding, centred) + (size if sample.scale != 1.0 else 0.0)
-    tolerance = y * u * rounding + np.where(y < sample.flushed_below, y * size, 0.0)
+    lost = size if sample.scale == 1.0 else np.maximum(size, np.maximum(np.abs(v), spread))
+    tolerance = y * u * rounding + np.where(y < sample.flushed_below, y * lost, 0.0)
     directions: tuple[Array, ...] = (-sample.scale * y,)
     windows: tuple[Array, ...] = (worst,)
     chances: tuple[Array, ...] = (likely,)
     if sample.from_logits:
         forward = forward_error(sample)
         subnormal = np.where(y < 2.0 * tiny, 2.0 * tiny, 0.0)
-        tolerance += (y * forward.element + subnormal) * size
         larger = np.maximum(
             np.maximum(np.abs(v), size), np.where(sample.dominant, np.abs(v - top), 0)
         )
-        moved = ((y * forward.element + subnormal) * larger).sum(axis=1)
+        common = 1.0 + forward.window
+        moved = ((y * forward.element + subnormal) * larger).sum(axis=1) * common
         moved += np.abs(s[:, 0]) * forward.window
+        shift = np.minimum(worst + moved, HUGE)[:, None]
+        tolerance += (y * forward.element * common[:, None] + subnormal) * (size + shift)
+        tolerance += y * forward.window[:, None] * shift
         directions = (*directions, exact)
         windows = (worst + moved, forward.window)
         chances = (likely + moved, forward.likely)

@@ -91,12 +91,42 @@ void vjp_from_scaled_logits(const float *x, const float *dy, float scale, float 
     }
 }
 
+// From scaled logits, their maximum taken after the product: large ones are off by much.
+// @softmax_vjp
+void vjp_from_products_with_scale(const float *x, const float *dy, float *dx, size_t rows,
+                                  size_t n, float scale) {
+    for (size_t r = 0; r < rows; r++, x += n, dy += n, dx += n) {
+        float m = -INFINITY, total = 0, s = 0;
+        for (size_t i = 0; i < n; i++)
+            m = fmaxf(m, scale * x[i]);
+        for (size_t i = 0; i < n; i++) {
+            float e = expf(scale * x[i] - m);
+            total += e;
+            s += e * dy[i];
+        }
+        s /= total;
+        for (size_t i = 0; i < n; i++)
+            dx[i] = scale * (expf(scale * x[i] - m) / total * (dy[i] - s));
+    }
+}
+
 // From the probabilities of scaled logits.
 // @softmax_vjp
 void vjp_scaled(const float *y, const float *dy, float *dx, size_t rows, size_t n, float scale) {
     for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
         row_vjp(y, dy, dx, n);
         row_scale(dx, scale, n);
+    }
+}
+
+// Two products, the scale in both.
+// @softmax_vjp
+void vjp_of_two_scaled_products(const float *y, const float *dy, float *dx, size_t rows, size_t n,
+                                float scale) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        float s = row_dot(y, dy, n);
+        for (size_t i = 0; i < n; i++)
+            dx[i] = scale * y[i] * dy[i] - scale * s * y[i];
     }
 }
 

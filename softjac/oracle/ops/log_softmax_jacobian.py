@@ -36,7 +36,7 @@ def bound(sample: Sample, exact: Array) -> Bound:
     ones = np.ones((1, n, 1))
     if sample.from_logits:
         forward = forward_error(sample)
-        column = column + p * forward.element
+        column = column + p * forward.element * (1.0 + forward.window[:, None])
         directions = ((-sample.scale * p[:, None, :] * ones).reshape(sample.rows, -1),)
         windows, likely = (forward.window,), (forward.likely,)
     rest = np.abs(np.where(sample.is_top, -np.expm1(np.minimum(sample.log_y, 0.0)), 1.0 - p))

@@ -40,7 +40,7 @@ def bound(sample: Sample, exact: Array) -> Bound:
     moved = (p * u * exp_error(level) * distance).sum(axis=1)
     if sample.from_logits:
         forward = forward_error(sample)
-        moved += (p * forward.element * distance).sum(axis=1)
+        moved += (p * forward.element * distance).sum(axis=1) * (1.0 + forward.window)
         worst = worst + np.abs(s[:, 0]) * forward.window
         likely = likely + np.abs(s[:, 0]) * forward.likely
     scale = abs(sample.scale)

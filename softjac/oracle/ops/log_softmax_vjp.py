@@ -9,6 +9,7 @@ import numpy as np
 from softjac.oracle import mistakes
 from softjac.oracle.bounds import (
     ELEMENTARY,
+    HUGE,
     LAMBDA,
     Bound,
     exp_error,
@@ -51,8 +52,9 @@ def bound(sample: Sample, exact: Array) -> Bound:
     relative = u * (exp_error(level) + 2.0)
     if sample.from_logits:
         forward = forward_error(sample)
-        relative = relative + forward.element
-        window = window + np.abs(s[:, 0]) * forward.window
+        relative = np.minimum(relative + forward.element, HUGE / (1.0 + forward.window[:, None]))
+        relative *= 1.0 + forward.window[:, None]
+        window = window * (1.0 + forward.window) + np.abs(s[:, 0]) * forward.window
         likely = likely + np.abs(s[:, 0]) * forward.likely
     own = p * (depth * u * size)[:, None]
     own += ((ELEMENTARY + 2.0 + depth) * u * (1.0 - p) + sample.defect) * np.abs(v)

@@ -25,7 +25,8 @@ def bound(sample: Sample, exact: Array) -> Bound:
     Where a logit is -inf, exp(-inf) = 0 is exact, and 0 over the sum: nothing is allowed there.
     """
     forward = forward_error(sample)
-    tolerance = exact * forward.element + 2.0 * sample.precision.tiny
+    common = 1.0 + forward.window[:, None]
+    tolerance = exact * forward.element * common + 2.0 * sample.precision.tiny
     tolerance = np.where(sample.masked, NONE, tolerance)
     limits = Bound(tolerance, (exact,), (forward.window,), (forward.likely,))
     return rounded_to_storage(sample, exact, limits)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle import mistakes
-from softjac.oracle.bounds import NONE, Bound, forward_error, rounded_to_storage
+from softjac.oracle.bounds import HUGE, NONE, Bound, forward_error, rounded_to_storage
 from softjac.oracle.op import Op
 from softjac.oracle.sample import Sample
 
@@ -28,8 +28,8 @@ def bound(sample: Sample, exact: Array) -> Bound:
 
     The last term is the difference between y_i (1 - y_i) and y_i Σ_{j≠i} y_j, both readings of the
     Jacobian at y; that sum costs n u (1 - y_i) more. From logits every y_i carries ε_i and the
-    common δ, by which y_i (δ_ij - y_j) moves y_i (δ_ij - 2 y_j). 2 F for the product, 2 F for a
-    subnormal y_i. Rows and columns of logits that are -inf are exactly 0.
+    common δ, by which y_i (δ_ij - y_j) moves y_i (δ_ij - 2 y_j), and their products. 2 F for the
+    product, 2 F for a subnormal y_i. Rows and columns of logits that are -inf are exactly 0.
     """
     u, n = sample.precision.u, sample.n
     y = sample.y
@@ -43,9 +43,12 @@ def bound(sample: Sample, exact: Array) -> Bound:
     diagonal = np.arange(n)
     if sample.from_logits:
         forward = forward_error(sample)
-        error = forward.element
-        tolerance += outer * (error[:, :, None] + error[:, None, :])
-        on_diagonal += y * error * np.maximum(rest, y)
+        common = forward.window[:, None]
+        own = np.minimum(y * forward.element * (1.0 + common), HUGE)
+        whole = own + y * common
+        tolerance += own[:, :, None] * y[:, None, :] + y[:, :, None] * own[:, None, :]
+        tolerance += whole[:, :, None] * whole[:, None, :]
+        on_diagonal += own * np.maximum(rest, y) + whole**2
         moves = -2.0 * outer
         moves[:, diagonal, diagonal] += y
         directions = (sample.scale * moves.reshape(sample.rows, -1),)
