@@ -11,7 +11,7 @@ from softjac.oracle.call import Outcome
 from softjac.oracle.fit import Judged
 from softjac.oracle.plan import Task
 
-__all__ = ["Batch", "Failure", "bits"]
+__all__ = ["Batch", "Failure", "beside", "bits"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -65,13 +65,20 @@ class Failure:
             return f"n = {n}, element {index}: {ratio:.3g} times the bound"
         fault = self.outcome.fault if self.outcome else None
         if fault is not None and fault.role is not None:
-            return (
-                f"n = {n}: {fault.signal}, {fault.access} at {fault.role} {fault.offset:+d} bytes"
-            )
+            place = beside(fault.role, fault.offset or 0)
+            return f"n = {n}: {fault.signal}, {fault.access} {place}"
         if fault is not None:
-            return f"n = {n}: {fault.signal}"
+            said = self.outcome.message if self.outcome else ""
+            return f"n = {n}: {fault.signal}" + (f", {said}" if said else "")
         words = f"{self.kind}: {self.detail}" if self.detail else self.kind
         return f"n = {n}: {words}"
+
+
+def beside(role: str, offset: int) -> str:
+    """A place beside an array, or in it, in words: its offset is that of `Fault`."""
+    if offset < 0:
+        return f"{-offset} bytes before the start of {role}"
+    return f"{offset} bytes behind the end of {role}"
 
 
 def bits(values: Array) -> Array:

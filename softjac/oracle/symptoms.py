@@ -17,6 +17,9 @@ __all__ = ["explain_by_symptom"]
 Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
 
+# What glibc prints before it aborts because its heap is damaged.
+HEAP = ("malloc", "free(", "realloc(", "corrupt", "munmap_chunk", "smallbin", "fastbin", "tcache")
+
 
 def explain_by_symptom(trial: Trial) -> Iterator[Explained]:
     """(identifier, share explained, evidence) for every behaviour that has a name."""
@@ -81,9 +84,11 @@ def _of_fault(trial: Trial, failure: Failure) -> str:
     if failure.kind == "swallowed" and access:
         return "out-of-bounds-read"
     if fault is None or not access:
-        return "exits" if fault and fault.signal == "SIGABRT" else "crash"
+        aborts = fault is not None and fault.signal == "SIGABRT"
+        return "exits" if aborts and not _by_heap(trial) else "crash"
     if fault.role is None:
-        return "unaligned-access" if "misaligned" in failure.outcome.message else "crash"
+        misaligned = "misaligned" in failure.outcome.message and not _at_aligned_rows(trial)
+        return "unaligned-access" if misaligned else "crash"
     if failure.batch.task.layout.blocks > 1:
         return "index-overflow"
     offset = fault.offset or 0
@@ -91,6 +96,26 @@ def _of_fault(trial: Trial, failure: Failure) -> str:
     if inside and -_size(trial, failure) <= offset < 0 and not _before(failure):
         return "input-modified"
     return "out-of-bounds-write" if fault.access == "write" else "out-of-bounds-read"
+
+
+def _by_heap(trial: Trial) -> bool:
+    """Whether it was glibc's heap that aborted somewhere, as it does where it is damaged."""
+    printed = [failure.outcome.message for failure in trial.failures if failure.outcome]
+    return any(word in words for word in HEAP for words in printed)
+
+
+def _at_aligned_rows(trial: Trial) -> bool:
+    """Whether such a fault was met where all rows are whole cache lines, at which all is aligned.
+
+    Then the address is one that no page can have.
+    """
+    size = trial.dtype.itemsize
+    for failure in trial.failures:
+        task, outcome = failure.batch.task, failure.outcome
+        whole = task.layout.gap == 0 and not (task.n * size % 64 or task.layout.offset * size % 64)
+        if task.n and whole and outcome is not None and "misaligned" in outcome.message:
+            return True
+    return False
 
 
 def _size(trial: Trial, failure: Failure) -> int:

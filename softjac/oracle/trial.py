@@ -12,7 +12,7 @@ import numpy as np
 from softjac.oracle import reference
 from softjac.oracle.call import Call, Outcome
 from softjac.oracle.candidate import Candidate, open_sandbox
-from softjac.oracle.failure import Batch, Failure
+from softjac.oracle.failure import Batch, Failure, beside
 from softjac.oracle.findings import CheckResult, Status
 from softjac.oracle.fit import judge
 from softjac.oracle.inputs import make, storage
@@ -230,7 +230,7 @@ class Trial:
         for role in outcome.changed:
             yield "changed", role
         for role, offset in outcome.outside:
-            yield "outside", f"{role} {offset:+d}"
+            yield "outside", f"written {beside(role, offset)}"
         for what in outcome.environment:
             yield "environment", what
 

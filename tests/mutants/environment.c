@@ -81,7 +81,7 @@ void swallows_its_own_fault(const float *x, float *y, size_t rows, size_t n) {
 }
 
 // Writes in front of its own heap block, where the allocator keeps its books.
-// @softmax | values, memory, output, state | exits or crash
+// @softmax | values, memory, output, state | crash
 void corrupts_the_heap(const float *x, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows && n; r++) {
         float *e = malloc(n * sizeof *e);
@@ -113,4 +113,13 @@ void flushes_after_nan(const float *x, float *y, size_t rows, size_t n) {
     for (size_t i = 0; i < rows * n; i++)
         if (x[i] != x[i])
             _mm_setcsr(_mm_getcsr() | 0x8000);
+}
+
+// Reads an address that no page can have, on long rows.
+// @softmax | memory, environment, values | crash
+void reads_no_address(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++)
+        row_softmax8(x + r * n, y + r * n, n);
+    if (n >= 16)
+        (void)*(const volatile float *)((uintptr_t)x | 1ull << 62);
 }

@@ -53,7 +53,8 @@ BEHAVIOUR: dict[str, Entry] = {
         "The candidate dies of a signal.",
         "A segmentation fault, a bus error, a floating-point exception or an illegal "
         "instruction, at an address near no array: a null pointer, a stack overflow, an integer "
-        "division by zero, an instruction that this processor lacks. Accesses just outside an "
+        "division by zero, an instruction that this processor lacks; or the C library aborts, "
+        "because its heap was written over or memory freed twice. Accesses just outside an "
         "array have their own names, so this one says that no array was near.",
         "Run the replayed call under a debugger; the evidence names the signal and the size.",
     ),
