@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence, evidence
+from softjac.oracle.evidence import Evidence, counted, evidence
 from softjac.oracle.op import Mistake
+from softjac.oracle.plan import SPIKES, Task
 from softjac.oracle.sample import Sample
 from softjac.oracle.trial import Trial
 
@@ -31,8 +32,11 @@ def explain_by_formula(trial: Trial) -> list[tuple[str, float, str]]:
             continue
         share, rows = _share(mistake, items)
         if share >= ENOUGH:
-            words = f"{mistake.id} gives the same on {share:.0%} of {rows} failing rows"
+            words = f"{mistake.id} gives the same on {share:.0%} of {counted(rows, 'failing row')}"
             found.append((mistake, share, words))
+    if found:
+        beside = _beside(trial)
+        found = [item for item in found if not any(_fails_at(item[0], other) for other in beside)]
     if any(mistake.everywhere and not mistake.layout for mistake, _, _ in found):
         found = [item for item in found if _of_a_row(item[0])]
     named = [(mistake.id, share, words) for mistake, share, words in found]
@@ -40,6 +44,26 @@ def explain_by_formula(trial: Trial) -> list[tuple[str, float, str]]:
     if factor is not None and not named:
         named.append(factor)
     return named
+
+
+def _beside(trial: Trial) -> list[Evidence]:
+    """Rows with a spike of every kind at every place, of the lengths next to those that fail."""
+    failing = {f.batch.task.n for f in trial.failures if f.kind == "value"} | trial.wrong_lengths
+    longest = 33 if trial.op.output == "jac" else 130
+    sound = sorted(n for n in trial.lengths - failing if 1 < n <= longest)
+    below, above = min(failing), max(failing)
+    nearest = [*[n for n in sound if n < below][-1:], *[n for n in sound if n > above][:1]]
+    wanted = (Task("spikes", n, n, seed) for n in nearest for seed in range(len(SPIKES)))
+    batches = trial.run_aside(list(trial.possible(wanted)))
+    trial.judge(batches)
+    return [Evidence(trial, batch) for batch in batches if batch.exact is not None]
+
+
+def _fails_at(mistake: Mistake, item: Evidence) -> bool:
+    """Whether the mistake would have failed on a row that passed."""
+    if not mistake.applies(item.sample):
+        return False
+    return _contradicted(item, *_predicted(mistake, item)[2:])
 
 
 def _of_a_row(mistake: Mistake) -> bool:
@@ -59,14 +83,8 @@ def _share(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
         if not mistake.applies(item.sample):
             counted += int((item.failed & item.plain).sum())
             continue
-        with np.errstate(all="ignore"):
-            predicted = np.ma.asarray(mistake.predict(item.sample)).reshape(item.got.shape)
-            unsure = np.ma.getmaskarray(predicted)
-            values = predicted.filled(0.0)
-            sound = unsure | (values == item.exact) | item.faint
-            off = np.where(sound, 0.0, np.abs(values - item.exact) / item.own).max(axis=1)
-            alike = (_alike(item, values) | unsure).all(axis=1)
-        if (~(off <= 4.0) & ~alike & item.passed & item.plain).any():
+        values, unsure, off, alike = _predicted(mistake, item)
+        if _contradicted(item, off, alike):
             return 0.0, 0
         counts = item.failed & (item.plain | alike)
         counted += int(counts.sum())
@@ -81,6 +99,23 @@ def _share(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
     if 4 * foreseen < counted or not telling:
         return 0.0, counted
     return explained / counted, counted
+
+
+def _predicted(mistake: Mistake, item: Evidence) -> tuple[Array, Array, Array, Array]:
+    """The values of a mistake, where it is unsure, each row's error over bound, rows given so."""
+    with np.errstate(all="ignore"):
+        predicted = np.ma.asarray(mistake.predict(item.sample)).reshape(item.got.shape)
+        unsure = np.ma.getmaskarray(predicted)
+        values = predicted.filled(0.0)
+        sound = unsure | (values == item.exact) | item.faint
+        off = np.where(sound, 0.0, np.abs(values - item.exact) / item.own).max(axis=1)
+        alike = np.asarray((_alike(item, values) | unsure).all(axis=1))
+    return values, unsure, off, alike
+
+
+def _contradicted(item: Evidence, off: Array, alike: Array) -> bool:
+    """Whether a row passed for which something else is clearly predicted."""
+    return bool((~(off <= 4.0) & ~alike & item.passed & item.plain).any())
 
 
 def _alike(item: Evidence, predicted: Array) -> Array:
@@ -113,7 +148,10 @@ def _wrong_factor(items: list[Evidence]) -> tuple[str, float, str] | None:
     if len(factors) < 3:
         return None
     factor = float(np.median(factors))
-    if not np.isfinite(factor) or abs(factor - 1.0) < 1e-4 or factor == 0.0:
+    if not np.isfinite(factor) or factor == 0.0:
+        return None
+    steady = np.abs(np.array(factors) - factor) < 0.1 * abs(factor - 1.0)
+    if abs(factor - 1.0) < 1e-4 and steady.mean() < 0.5:
         return None
     name = "sign-flipped" if abs(factor + 1.0) < 1e-4 else "wrong-factor"
     mistake = Mistake(name, lambda sample: sample_exact(sample) * factor)
@@ -125,4 +163,4 @@ def _wrong_factor(items: list[Evidence]) -> tuple[str, float, str] | None:
     share, rows = _share(mistake, items)
     if share < ENOUGH:
         return None
-    return name, share, f"{factor:.6g} times the right answer on {rows} failing rows"
+    return name, share, f"{factor:.7g} times the right answer on {counted(rows, 'failing row')}"

@@ -287,3 +287,26 @@ void scale_in_int(const float *x, float scale, float *y, size_t rows, size_t n) 
         row_scale(y, 1 / s, n);
     }
 }
+
+// Counts the largest logit once in the sum, however many are as large.
+// @softmax | values | unknown
+void ties_counted_once(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n), s = 1;
+        for (size_t i = 0; i < n; i++) {
+            y[i] = expf(x[i] - m);
+            s += x[i] < m ? y[i] : 0;
+        }
+        row_scale(y, 1 / s, n);
+    }
+}
+
+// What the others leave of 1 is the last probability.
+// @softmax | values | unknown
+void last_by_complement(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        row_softmax(x, y, n);
+        if (n)
+            y[n - 1] = 1 - row_sum(y, n - 1);
+    }
+}

@@ -164,3 +164,15 @@ void shift_below_only(const float *x, float *y, size_t rows, size_t n) {
             y[i] = expf(x[i]) / s;
     }
 }
+
+// The first logit of the call takes the place of each row's own in the maximum.
+// @softmax | values | first-row-only or partial-max or unknown
+void max_folded_from_first_row(const float *x, float *y, size_t rows, size_t n) {
+    float first = rows && n ? x[0] : 0;
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = first;
+        for (size_t i = 1; i < n; i++)
+            m = fmaxf(m, x[i]);
+        row_scale(y, 1 / row_exp(x, m, y, n), n);
+    }
+}

@@ -119,3 +119,29 @@ void index_of_no_maximum(const float *x, float *y, size_t rows, size_t n) {
         row_scale(y, 1 / row_exp(x, ((const volatile float *)x)[largest], y, n), n);
     }
 }
+
+// -1e5 takes the place of -inf.
+// @softmax | values | masked-row-policy
+void mask_as_minus_1e5(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        for (size_t i = 0; i < n; i++)
+            y[i] = fmaxf(x[i], x[i] == -INFINITY ? -1e5f : -INFINITY);
+        row_softmax8(y, y, n);
+    }
+}
+
+// -1e4 takes the place of -inf.
+// @log_softmax | values | masked-row-policy
+void log_mask_as_minus_1e4(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = -INFINITY, s = 0;
+        for (size_t i = 0; i < n; i++) {
+            y[i] = x[i] == -INFINITY ? -1e4f : x[i];
+            m = fmaxf(m, y[i]);
+        }
+        for (size_t i = 0; i < n; i++)
+            s += expf(y[i] - m);
+        for (size_t i = 0; i < n; i++)
+            y[i] = y[i] - m - logf(s);
+    }
+}

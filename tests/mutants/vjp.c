@@ -346,3 +346,24 @@ void vjp_dot_of_previous_row(const float *y, const float *dy, float *dx, size_t 
         previous = s;
     }
 }
+
+// A hundred-thousandth is lost in a constant.
+// @softmax_vjp | values | wrong-factor
+void vjp_short_factor(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        row_vjp(y, dy, dx, n);
+        row_scale(dx, 0.99999f, n);
+    }
+}
+
+// Multiplies by the lower triangle of the Jacobian.
+// @softmax_vjp | values | unknown
+void vjp_lower_triangle(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        float s = 0;
+        for (size_t i = 0; i < n; i++) {
+            s += y[i] * dy[i];
+            dx[i] = y[i] * (dy[i] - s);
+        }
+    }
+}

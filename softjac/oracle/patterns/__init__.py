@@ -30,17 +30,20 @@ PATTERNS = (
     weights.rows,
     maximum.of_calls,
     weights.places,
+    sizes.between,
     maximum.maximum,
-    places.tail,
     places.last,
+    places.tail,
     places.lane,
     places.exchanged,
+    places.largest,
     precision.few_bits,
     sums.stalls,
     sizes.lengths,
     precision.offset,
     exponential.exponential,
     sums.rounding,
+    precision.twice,
     precision.narrower,
     circumstances.rows,
 )
@@ -51,7 +54,11 @@ def explain_by_history(trial: Trial) -> list[Explained]:
     if trial.candidate.kind != "c" and not trial.fails("state"):
         return []
     items = evidence(trial)
-    return list(circumstances.fresh(trial, items)) or list(circumstances.refilled(trial, items))
+    for pattern in (circumstances.fresh, circumstances.refilled, circumstances.following):
+        found = list(pattern(trial, items))
+        if found:
+            return found
+    return []
 
 
 def explain_by_pattern(trial: Trial) -> list[Explained]:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence
+from softjac.oracle.evidence import Evidence, counted
 from softjac.oracle.failure import Batch
 from softjac.oracle.guard import POISON
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
-__all__ = ["fresh", "gaps", "layout", "masked", "refilled", "rows"]
+__all__ = ["following", "fresh", "gaps", "layout", "masked", "refilled", "rows"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
@@ -59,11 +59,17 @@ def masked(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     if not (failing and passed >= 20):
         return
     depths = np.concatenate(floors) if floors else np.empty(0)
-    if depths.size >= failing and np.isfinite(depths).all() and np.ptp(depths) < 1e-2:
-        words = f"exp(-inf - max) is exp(-{np.median(depths):.4g}) on all {failing} failing rows"
+    steady = np.isfinite(depths).all() and np.ptp(depths) < 1e-2 if depths.size else False
+    if depths.size >= failing and steady and depths.min() > 1.0:
+        told = counted(failing, "failing row")
+        words = f"exp(-inf - max) is exp(-{np.median(depths):.4g}) on each of {told}"
         yield "exp-clamped", 1.0, words
     else:
-        yield "masked-row-policy", 1.0, f"all {failing} failing rows have entries of -inf"
+        yield (
+            "masked-row-policy",
+            1.0,
+            f"{counted(failing, 'failing row')}, each with entries of -inf",
+        )
 
 
 def _depths(trial: Trial, item: Evidence, mask: Array) -> Array:
@@ -99,7 +105,7 @@ def rows(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             break
     if not tried:
         return
-    words = f"{tried} rows that are wrong among others are right alone"
+    words = f"{counted(tried, 'row')} wrong among others, right alone"
     if _all_left(trial, items):
         yield "output-not-written", 1.0, f"{words}: they keep what the output held"
     elif any(f.kind in ("fault", "outside") for f in trial.failures):
@@ -144,7 +150,7 @@ def fresh(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         yield (
             "stale-state",
             1.0,
-            f"{len(alone)} rows that are wrong here are right in a new process",
+            f"{counted(len(alone), 'row')} wrong here, right in a new process",
         )
 
 
@@ -170,7 +176,27 @@ def refilled(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
                 return
             wrong += bool(before) and all(twice)
     if wrong:
-        words = f"{len(failing)} calls that are wrong after others are right in a new process"
+        words = f"{counted(len(failing), 'call')} wrong after others, right in a new process"
+        yield "stale-state", 1.0, words
+
+
+def following(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Rows that are right in a new process, and wrong there after a call of the row before them."""
+    failing = [item for item in items if item.failed[1:].any() and item.got.size < 100_000]
+    wrong = 0
+    for item in failing[:: max(1, len(failing) // 6)]:
+        row = int(np.flatnonzero(item.failed[1:])[0]) + 1
+        before, task = item.batch.task.single(row - 1), item.batch.task.single(row)
+        if item.batch.task.pick is not None or not (trial.allows(before) and trial.allows(task)):
+            continue
+        for tasks in ([task], [before, task]):
+            with trial.anew():
+                there = _again(trial, tasks)[-1]
+            if there.failed().any() and len(tasks) == 1:
+                return
+            wrong += bool(there.failed().any())
+    if wrong:
+        words = f"{counted(wrong, 'row')} wrong after the row before, right in a new process"
         yield "stale-state", 1.0, words
 
 

@@ -90,6 +90,11 @@ def of_calls(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         if rising is not None and rising.failed().tolist() == [False, True, True, True]:
             words = "rows far below or above the first of a call are wrong, and right alone"
             yield "first-row-only", 1.0, words
+            return
+        late = ask(trial, logits[[3, 0, 1, 2]], vector)
+        if late is not None and not late.failed().any():
+            words = "rows far below the first of a call are wrong, those below another are right"
+            yield "first-row-only", 1.0, words
         elif rising is None or rising.failed().tolist() in ([False] * 4, [True] * 3 + [False]):
             yield "batch-max", 1.0, "rows far below the first of a call are wrong, and right alone"
         return

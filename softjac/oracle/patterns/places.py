@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence, near, wrong_places
+from softjac.oracle.evidence import Evidence, counted, near, wrong_places
 from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
 from softjac.oracle.trial import Trial
 
-__all__ = ["exchanged", "lane", "last", "tail"]
+__all__ = ["exchanged", "lane", "largest", "last", "tail"]
 
 Explained = tuple[str, float, str]
 
@@ -37,17 +37,22 @@ def tail(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             values = [item.got[item.failed][:, item.sample.n // lanes * lanes :] for item in items]
             unwritten = all(np.isnan(v).all() for v in values if v.size)
             name = "tail-not-written" if unwritten else "tail-ignored"
-            yield name, 1.0, f"only the last n mod {lanes} elements are wrong, in {rows} rows"
+            yield (
+                name,
+                1.0,
+                f"only the last n mod {lanes} elements are wrong, in {counted(rows, 'row')}",
+            )
             return
 
 
 def last(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
-    """Wrong only in the last element, at several lengths."""
+    """Wrong only in the last element, at lengths where more are left after whole vectors."""
     if trial.op.output == "jac":
         return
     failing = [item for item in items if item.failed.any()]
     lengths = {item.sample.n for item in failing}
-    if len(lengths) > 3 and not any(wrong_places(item)[:, :-1].any() for item in failing):
+    longer = {n for n in lengths if n % 4 != 1 and n > 4}
+    if len(longer) > 3 and not any(wrong_places(item)[:, :-1].any() for item in failing):
         yield "unknown", 1.0, f"only the last element is wrong, at {len(lengths)} lengths"
 
 
@@ -85,3 +90,23 @@ def exchanged(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         if held and moved and 2 * moved >= rows:
             yield "lane-error", 1.0, f"right elements change places within vectors of {lanes}"
             return
+
+
+def largest(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """So many of the largest probabilities of each row are kept, all others are 0."""
+    if trial.op.name != "softmax":
+        return
+    counts = []
+    for item in items:
+        kept = item.got[item.failed] > 0.0
+        exact = item.exact[item.failed]
+        lost = ~kept & (exact > item.precision.tiny)
+        least = np.where(kept, exact, np.inf).min(axis=1)
+        most = np.where(lost, exact, 0.0).max(axis=1)
+        if not ((most > 0.0) & (most <= least)).all():
+            return
+        counts += kept.sum(axis=1).tolist()
+    several = len({item.sample.n for item in items if item.failed.any()}) > 1
+    usual = int(np.median(counts))
+    if several and np.mean(np.array(counts) == usual) > 0.5:
+        yield "unknown", 1.0, f"only the {usual} largest elements of a row are not 0"

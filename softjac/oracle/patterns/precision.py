@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence, wrong_places
+from softjac.oracle.evidence import Evidence, counted, wrong_places
 from softjac.oracle.trial import Trial
 
-__all__ = ["LEAST", "NARROWER", "few_bits", "have_bits", "narrower", "offset"]
+__all__ = ["LEAST", "NARROWER", "few_bits", "have_bits", "narrower", "offset", "twice"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
@@ -37,6 +37,7 @@ def offset(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             with np.errstate(all="ignore"):
                 scale = np.abs(item.exact) if trial.op.name != "log_softmax" else 1.0
                 off = np.abs(item.got - item.exact) - item.own
+                off = np.where(item.got == item.exact, 0.0, off)  # -inf too
                 allowed = 8.0 * item.precision.u * size[:, None] * scale
             bad = item.failed & ~(np.where(np.isnan(off), np.inf, off - allowed) <= 0).all(axis=1)
             if (bad & (item.precision.u * size < 10.0)).any():
@@ -46,8 +47,10 @@ def offset(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             rows += int(item.failed.sum())
         near = item.passed & (size < 4.0)
         most = max(most, float(near.any()))
-    if least > 8.0 and most and (level or not lost):
-        words = f"errors of the size of u · |x| on {rows} rows, all with |x| above {least:.3g}"
+    far = 4.0 if trial.op.name == "log_softmax" else 8.0  # the nearly sure class shows it sooner
+    if least > far and most and (level or not lost):
+        told = counted(rows, "row")
+        words = f"errors of the size of u · |x| on {told}, each with |x| above {least:.3g}"
         yield "offset-sensitive", 1.0, words
 
 
@@ -58,14 +61,18 @@ def _size(item: Evidence) -> Array:
 
 
 def few_bits(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
-    """The wrong results are numbers that a narrower type holds."""
-    given = [np.empty(0)]
+    """The wrong results are numbers that a narrower type holds, and so are the right ones."""
+    given, right = [np.empty(0)], [np.empty(0)]
     for item in items:
         rows = item.failed & item.plain
         wrong = wrong_places(item)[item.plain[item.failed]]
         given.append(item.got[rows][wrong])
+        right.append(item.got[item.passed & item.plain].ravel())
+    others = np.abs(np.concatenate(right))
     for bits in NARROWER.get(trial.precision.name, ()):
         if have_bits(np.abs(np.concatenate(given)), bits, 0.0):
+            if others.any() and not have_bits(others, bits, 0.0, least=1):
+                return
             yield "low-precision", 1.0, f"the wrong results are numbers of {bits} bits"
             return
 
@@ -118,9 +125,33 @@ def _is_affine(items: list[Evidence]) -> bool:
     return rows >= 3 and affine > 0.9 * rows
 
 
-def have_bits(values: Array, bits: int, unit: float) -> bool:
+def twice(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """In 16-bit storage: no element is off by more than two of its own roundings, either way."""
+    if not trial.precision.u_out:
+        return
+    signs = []
+    for item in items:
+        rows = item.failed & item.plain
+        exact, got = item.exact[rows], item.got[rows]
+        with np.errstate(all="ignore"):
+            off = np.abs(got) - np.abs(exact)
+            allowed = item.own[rows] + 1.2 * item.precision.u_out * np.abs(exact)
+            if not (np.abs(got - exact) <= allowed).all():
+                return
+        signs.append(off[wrong_places(item)[item.plain[item.failed]]] > 0.0)
+    larger = np.concatenate(signs) if signs else np.empty(0)
+    if larger.size >= 16 and 0.1 < larger.mean() < 0.9:
+        yield "low-precision", 1.0, "wrong elements are off by less than two roundings of their own"
+
+
+def have_bits(values: Array, bits: int, unit: float, least: int = 9) -> bool:
     """Whether nearly all positive values are, up to a few roundings, numbers of so many bits."""
-    mantissa = np.frexp(values[(values > 0.0) & np.isfinite(values)])[0] * 2.0**bits
+    mantissa = _mantissas(values, bits)
     off = np.abs(mantissa - np.rint(mantissa))
-    several = np.unique(mantissa).size > 8
+    several = np.unique(mantissa).size >= least
     return bool(several and (off <= 4.0 * unit * 2.0**bits).mean() > 0.95)
+
+
+def _mantissas(values: Array, bits: int) -> Array:
+    """The positive values, each scaled to so many bits before the point."""
+    return np.asarray(np.frexp(values[(values > 0.0) & np.isfinite(values)])[0] * 2.0**bits)

@@ -12,7 +12,7 @@ from softjac.oracle.patterns.weights import counts_of
 from softjac.oracle.plan import VOCABULARIES, Task
 from softjac.oracle.trial import Trial
 
-__all__ = ["lengths", "offsets", "strides"]
+__all__ = ["between", "lengths", "offsets", "strides"]
 
 Explained = tuple[str, float, str]
 
@@ -24,11 +24,23 @@ JUMP = 10.0
 SHORT = 130
 
 
-def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
-    """Wrong only at some lengths, and by much there."""
+def between(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """The same, where shorter and longer rows are right: no matter of what is in a row."""
+    failing, sound = _split(trial)
+    if failing and sound and min(sound) < min(failing) and max(sound) > max(failing):
+        yield from lengths(trial, items)
+
+
+def _split(trial: Trial) -> tuple[set[int], set[int]]:
+    """The lengths at which rows fail, and those at which none does."""
     values = [f for f in trial.failures if f.kind in ("value", "relation")]
     failing = {f.batch.task.n for f in values if f.check != "threads"} | trial.wrong_lengths
-    sound = trial.lengths - failing - set(VOCABULARIES)  # two rows of those are too few to tell
+    return failing, trial.lengths - failing - set(VOCABULARIES)  # whose two rows tell too little
+
+
+def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Wrong only at some lengths, and by much there."""
+    failing, sound = _split(trial)
     if not failing or not sound:
         return
     low, high, most = min(failing), max(failing), max(trial.lengths)

@@ -43,28 +43,34 @@ def places(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     wrong = {n: found for n, found in counts.items() if (found[1] != 1.0).any()}
     if not wrong or any((c == c[0]).all() and c[0] != 0.0 for _, c in wrong.values()):
         return
+    longest = max(wrong)
+    if not _stays(trial, longest, wrong[longest][1], step=-1):
+        return  # each element has a number of its own
     yield from _tail(wrong, counts)
     yield from _lanes(wrong)
     if all(count.size == n and abs(count.sum() - n) < 0.5 for n, (_, count) in wrong.items()):
         n, (_, count) = max(wrong.items())
-        if not _stays(trial, n, count):
+        if not _stays(trial, n, count, slope=0.05):
             return
         words = f"of {n} elements {int((count > 1).sum())} are read more than once, others never"
         yield "pointer-not-advanced", 1.0, words
 
 
-def _stays(trial: Trial, n: int, count: Array) -> bool:
-    """Whether a product counts the same places where the probabilities rise a little."""
+def _stays(trial: Trial, n: int, count: Array, slope: float = 0.0, step: int = 1) -> bool:
+    """Whether a product counts the same places with other probabilities, read elsewhere."""
     if trial.op.vector is None:
         return True
-    rising = counts_of(trial, n, slope=0.05)
-    return rising is not None and bool((np.abs(rising[1] - count) <= 0.1 * count + 0.02).all())
+    other = counts_of(trial, n, slope, step)
+    return other is not None and bool((np.abs(other[1] - count) <= 0.1 * count + 0.02).all())
 
 
-def counts_of(trial: Trial, n: int, slope: float = 0.0) -> tuple[Array, Array] | None:
+def counts_of(
+    trial: Trial, n: int, slope: float = 0.0, step: int = 1
+) -> tuple[Array, Array] | None:
     """The places asked about in a row of n, and how often its number counts each.
 
-    The logits of a product's row are equal, or rise by the slope from one end to the other.
+    The logits of a product's row are equal, or rise by the slope from one end to the other; its
+    number is read from the element so many steps on from the place with the one term.
     """
     op = trial.op
     if op.output == "jac" or not trial.affordable(n):
@@ -84,7 +90,7 @@ def counts_of(trial: Trial, n: int, slope: float = 0.0) -> tuple[Array, Array] |
         if op.vector is None:
             shown = got[row, asked]
             return asked, np.asarray(np.exp(-shown) if op.logarithmic else 1.0 / shown)
-        read = (asked + 1) % n  # any place but the one with the term
+        read = (asked + step) % n  # any place but the one with the term
         return asked, np.asarray(got[row, read] / trial.op.formula(sample)[row, read])
 
 
