@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle.evidence import Evidence, counted, evidence
+from softjac.oracle.inquiry import ask, overflowing
 from softjac.oracle.op import Mistake
-from softjac.oracle.plan import SPIKES, Task
 from softjac.oracle.sample import Sample
 from softjac.oracle.trial import Trial
 
@@ -47,16 +47,20 @@ def explain_by_formula(trial: Trial) -> list[tuple[str, float, str]]:
 
 
 def _beside(trial: Trial) -> list[Evidence]:
-    """Rows with a spike of every kind at every place, of the lengths next to those that fail."""
+    """Rows with one high logit in each place, of the lengths next to those where some failed."""
     failing = {f.batch.task.n for f in trial.failures if f.kind == "value"} | trial.wrong_lengths
     longest = 33 if trial.op.output == "jac" else 130
     sound = sorted(n for n in trial.lengths - failing if 1 < n <= longest)
     below, above = min(failing), max(failing)
-    nearest = [*[n for n in sound if n < below][-1:], *[n for n in sound if n > above][:1]]
-    wanted = (Task("spikes", n, n, seed) for n in nearest for seed in range(len(SPIKES)))
-    batches = trial.run_aside(list(trial.possible(wanted)))
-    trial.judge(batches)
-    return [Evidence(trial, batch) for batch in batches if batch.exact is not None]
+    found = []
+    for n in (*[n for n in sound if n < below][-1:], *[n for n in sound if n > above][:1]):
+        peak = np.eye(n, dtype=bool)
+        for depth in (10.0, overflowing(trial)):
+            batch = ask(trial, np.where(peak, 0.0, -depth), np.where(peak, 1.0, -0.5))
+            if batch is not None and batch.exact is not None:
+                found.append(Evidence(trial, batch))
+                found[-1].plain[:] = True
+    return found
 
 
 def _fails_at(mistake: Mistake, item: Evidence) -> bool:

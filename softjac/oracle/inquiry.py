@@ -11,7 +11,7 @@ from softjac.oracle.failure import Batch
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
-__all__ = ["ask", "lengths", "some_places"]
+__all__ = ["ask", "lengths", "overflowing", "some_places"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -61,6 +61,11 @@ def ask(
     trial.judge([batch])
     del trial.incidents[incidents:], trial.passed[passed:]  # no check's business
     return batch if ok.all() else None
+
+
+def overflowing(trial: Trial) -> float:
+    """A distance whose exponential overflows."""
+    return {"float64": 800.0}.get(trial.precision.name, 100.0)
 
 
 def some_places(n: int) -> Array:

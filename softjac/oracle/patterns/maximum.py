@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle.evidence import Evidence
-from softjac.oracle.inquiry import ask, lengths, some_places
+from softjac.oracle.inquiry import ask, lengths, overflowing, some_places
 from softjac.oracle.trial import Trial
 
 __all__ = ["maximum", "of_calls"]
@@ -41,18 +41,13 @@ def maximum(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             return
 
 
-def _threshold(trial: Trial) -> float:
-    """A distance whose exponential overflows."""
-    return {"float64": 800.0}.get(trial.precision.name, 100.0)
-
-
 def _missed(trial: Trial, n: int) -> Array | None:
     """Which places the maximum misses; None where something else is wrong too."""
     asked = some_places(n)
     peak = np.arange(n) == asked[:, None]
     vector = np.where(peak, 1.0, -0.5)
     gentle = ask(trial, np.where(peak, 0.0, -10.0), vector)
-    steep = ask(trial, np.where(peak, 0.0, -_threshold(trial)), vector)
+    steep = ask(trial, np.where(peak, 0.0, -overflowing(trial)), vector)
     if gentle is None or steep is None or gentle.failed().any():
         return None
     nearest = np.abs(np.arange(n)[:, None] - asked).argmin(axis=1)
@@ -66,7 +61,7 @@ def _explains(trial: Trial, items: list[Evidence], n: int, missed: Array) -> boo
             continue
         z = item.sample.z[item.failed]
         seen = z[:, ~missed].max(axis=1, initial=-np.inf)
-        if not (z.max(axis=1) - seen > 0.8 * _threshold(trial)).all():
+        if not (z.max(axis=1) - seen > 0.8 * overflowing(trial)).all():
             return False
     return True
 
@@ -76,7 +71,7 @@ def of_calls(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     if "x" not in trial.candidate.inputs or not trial.candidate.takes_rows:
         return
     for n in (3, 8, 16, 32, 64, 128):
-        logits = -0.5 * np.arange(n) - 4.0 * _threshold(trial) * np.arange(4)[:, None]
+        logits = -0.5 * np.arange(n) - 4.0 * overflowing(trial) * np.arange(4)[:, None]
         vector = np.where(np.arange(n) == 0, 1.0, -0.5) * np.ones((4, 1))
         together = ask(trial, logits, vector)
         if together is None:
