@@ -215,10 +215,9 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
         moved += np.abs(s[:, 0]) * forward.window
         shift = np.minimum(worst + moved, HUGE)[:, None]
         tolerance += (y * forward.element * common[:, None] + subnormal) * (size + shift)
-        tolerance += y * forward.window[:, None] * shift
         directions = (*directions, exact)
-        windows = (worst + moved, forward.window)
-        chances = (likely + moved, forward.likely)
+        windows = ((worst + moved) * common, forward.window)
+        chances = (likely * common + moved, forward.likely)
     tolerance = abs(sample.scale) * tolerance + 2.0 * tiny * max(1.0, abs(sample.scale))
     afresh = (sample.n + 3) * u * y * np.abs(v) + tiny * np.abs(v).sum(axis=1, keepdims=True)
     afresh *= abs(sample.scale)
