@@ -30,7 +30,7 @@ extern "C" {
 #define SOFTJAC_GUARD_API __attribute__((visibility("default")))
 
 enum {
-    SOFTJAC_GUARD_VERSION = 2,
+    SOFTJAC_GUARD_VERSION = 3,
     SOFTJAC_GUARD_ARRAYS = 6,     /* most arrays of a call */
     SOFTJAC_GUARD_ARGUMENTS = 14, /* most integer and pointer arguments */
     SOFTJAC_GUARD_OUTSIDE = 6     /* most writes outside an array that are reported for a call */
@@ -59,6 +59,7 @@ typedef struct {
     int64_t rows, n;
     int64_t start;  /* 1: the arrays touch the guard page before them, 0: behind them */
     int64_t offset; /* elements between array and guard page */
+    int64_t apart;  /* the array that lies one step of its alignment further from it, or -1 */
     int64_t gap;    /* elements between rows, where an array takes a row stride */
     int64_t spread; /* how many more of them each array has than the one before it */
     int64_t poison; /* which of the plan's patterns the output holds before the call */

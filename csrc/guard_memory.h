@@ -125,6 +125,7 @@ static int find_place(struct place *place, struct region *region, int64_t size,
     if (!page) page = sysconf(_SC_PAGESIZE);
     int output = a == plan->arrays - 1, start = call->start != 0;
     int64_t spare = output ? 0 : plan->over_read, distance = call->offset * plan->item;
+    if (a == call->apart) distance += plan->align > plan->item ? plan->align : plan->item;
     place->line = call->n * plan->item;
     place->stride =
         (call->n + ((plan->strided >> a) & 1 ? call->gap + a * call->spread : 0)) * plan->item;

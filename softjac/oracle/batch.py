@@ -196,8 +196,9 @@ class Batch:
             if output_role != self._plan.arrays[-1] or output_role == "jac":
                 raise ArgumentError(f"{output_role} cannot share the array of {input_role}")
             alias = self._plan.arrays.index(input_role)
+        apart = self._plan.arrays.index(layout.apart) if layout.apart else -1
         return guard.pack_call(
-            call.rows, call.n, layout.side == "start", layout.offset, layout.gap,
+            call.rows, call.n, layout.side == "start", layout.offset, apart, layout.gap,
             layout.spread, call.poison == "finite", alias, start, output, repeats, layout.blocks,
             call.scale,
         )  # fmt: skip

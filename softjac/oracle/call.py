@@ -21,6 +21,7 @@ class Layout:
 
     side:   the guard page each array touches: "end" right behind it, "start" right before it.
     offset: distance from that guard page in elements; other values try other alignments.
+    apart:  for C: a role whose array lies one element further, or one step of its alignment.
     gap:    elements between rows, for candidates that take row strides (stride = n + gap).
     spread: how much larger the gap is in each array than in the array before it.
     view:   for Python callables, how the array lies in memory.
@@ -37,6 +38,7 @@ class Layout:
     view: View = "contiguous"
     alias: tuple[str, str] | None = None
     blocks: int = 1
+    apart: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

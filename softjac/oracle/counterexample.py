@@ -133,7 +133,7 @@ def encode(check: str, task: Task, effort: str, seed: int) -> str:
     parts: list[object] = [check, family, task.n, task.rows, task.seed, pick, task.scale.hex()]
     parts += [
         layout.side,
-        layout.offset,
+        f"{layout.offset}+{layout.apart}" if layout.apart else layout.offset,
         layout.gap,
         layout.spread,
         layout.view,
@@ -156,8 +156,9 @@ def parse(text: str) -> tuple[str, Task, Effort, int]:
         check, family, n, rows, seed, pick, scale, side, *places, view, alias, blocks = parts[:-2]
         effort, run_seed = EFFORTS[parts[-2]], int(parts[-1])
         pair = tuple(alias.split("=")) if alias else None
-        offset, gap, spread = map(int, places)
-        layout = Layout(side, offset, gap, spread, view, pair, int(blocks))  # type: ignore[arg-type]
+        offset, _, apart = places[0].partition("+")
+        gap, spread = map(int, places[1:])
+        layout = Layout(side, int(offset), gap, spread, view, pair, int(blocks), apart or None)  # type: ignore[arg-type]
         chosen = int(pick) if pick else None
         family = family.replace("_", " ")
         task = Task(family, int(n), int(rows), int(seed), chosen, float.fromhex(scale), layout)

@@ -32,12 +32,12 @@ __all__ = [
     "unpack_results",
 ]
 
-VERSION: Final = 2
+VERSION: Final = 3
 ARGUMENTS: Final = 14
 OUTSIDE: Final = 6
 
 PLAN: Final = struct.Struct(f"={15 + ARGUMENTS}q")
-CALL: Final = struct.Struct("=12qd")
+CALL: Final = struct.Struct("=13qd")
 RESULT: Final = struct.Struct(f"={10 + 2 * OUTSIDE}qd")
 PROGRESS: Final = struct.Struct("=6q")
 
@@ -145,13 +145,14 @@ def pack_plan(
 
 
 def pack_call(
-    rows: int, n: int, start: bool, offset: int, gap: int, spread: int, poison: bool,
-    alias: int, inputs: int, output: int, repeat: int, blocks: int, scale: float,
+    rows: int, n: int, start: bool, offset: int, apart: int, gap: int, spread: int,
+    poison: bool, alias: int, inputs: int, output: int, repeat: int, blocks: int, scale: float,
 ) -> bytes:  # fmt: skip
     """A `softjac_guard_call`."""
     return CALL.pack(
-        rows, n, start, offset, gap, spread, poison, alias, inputs, output, repeat, blocks, scale
-    )
+        rows, n, start, offset, apart, gap, spread, poison, alias, inputs, output, repeat, blocks,
+        scale,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

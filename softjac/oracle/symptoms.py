@@ -112,7 +112,9 @@ def _at_aligned_rows(trial: Trial) -> bool:
     size = trial.dtype.itemsize
     for failure in trial.failures:
         task, outcome = failure.batch.task, failure.outcome
-        whole = task.layout.gap == 0 and not (task.n * size % 64 or task.layout.offset * size % 64)
+        layout = task.layout
+        together = layout.gap == 0 and layout.apart is None
+        whole = together and not (task.n * size % 64 or layout.offset * size % 64)
         if task.n and whole and outcome is not None and "misaligned" in outcome.message:
             return True
     return False

@@ -211,6 +211,21 @@ void vjp_aligned_stores(const float *y, const float *dy, float *dx, size_t rows,
     }
 }
 
+// Aligned stores wherever the two inputs are aligned; the output need not be.
+// @softmax_vjp | memory | unaligned-access
+void vjp_aligned_as_its_inputs(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        float s = dot8(y, dy, n);
+        int aligned = ((uintptr_t)y | (uintptr_t)dy) % 32 == 0;
+        size_t i = 0;
+        for (; aligned && i + 8 <= n; i += 8) {
+            __m256 e = _mm256_sub_ps(_mm256_load_ps(dy + i), _mm256_set1_ps(s));
+            _mm256_store_ps(dx + i, _mm256_mul_ps(_mm256_load_ps(y + i), e));
+        }
+        vjp_apply8(y + i, dy + i, s, dx + i, n - i);
+    }
+}
+
 // Streaming stores, which demand alignment too.
 // @softmax_vjp | memory | unaligned-access | assume n % 8 == 0
 void vjp_streaming_stores(const float *y, const float *dy, float *dx, size_t rows, size_t n) {

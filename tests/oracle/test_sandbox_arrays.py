@@ -102,14 +102,17 @@ def test_alignment_and_over_reading_are_as_claimed(tmp_path: Path) -> None:
     x = np.zeros((1, 8), np.float32)
     read = [Call({"x": x}, 1, 8, scale=far) for far in (0, 15, 16, 31, 32)]
     at = [Call({"x": x}, 1, 8, layout=Layout(s, o)) for s in ("end", "start") for o in (0, 1, 9)]
+    apart = Call({"x": x}, 1, 8, layout=Layout("start", 16, apart="y"))
     allowed = load(f"{source}:f", op="softmax", prototype=prototype, over_read=32)
     aligned = load(f"{source}:f", op="softmax", prototype=prototype, align=64, over_read=64)
     with open_sandbox(allowed) as sandbox:
         outcomes = sandbox.run(read)
+        lying = sandbox.run([apart])[0].output.view(np.uint64)[0, :2]  # type: ignore
     assert [o.status for o in outcomes] == ["ok"] * 4 + ["fault"]
+    assert [address % 64 for address in lying] == [0, 4]
     assert outcomes[-1].fault == Fault("SIGSEGV", "read", "x", 32)
     with open_sandbox(aligned) as sandbox:
-        found = [o.output.view(np.uint64)[0, :2] for o in sandbox.run(at)]  # type: ignore
+        found = [o.output.view(np.uint64)[0, :2] for o in sandbox.run([*at, apart])]  # type: ignore
     assert all((pair % 64 == 0).all() for pair in found)
 
 

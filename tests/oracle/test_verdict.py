@@ -12,6 +12,7 @@ import pytest
 
 from softjac import ArgumentError, CandidateError, RefutedError
 from softjac.oracle import checks, diagnosis
+from softjac.oracle.call import Layout
 from softjac.oracle.candidate import load, open_sandbox
 from softjac.oracle.catalogue import CATALOGUE
 from softjac.oracle.counterexample import encode, parse
@@ -261,6 +262,8 @@ def test_a_replay_string_is_read_back_as_written() -> None:
     """Every field of a task survives, and anything else is an error that says so."""
     task = Task("kinds", 9, 32, 5, 3, 0.125)
     assert parse(encode("memory", task, "quick", 5)) == ("memory", task, EFFORTS["quick"], 5)
+    apart = Task("kinds", 9, 1, layout=Layout("start", 15, gap=3, spread=1, apart="dy"))
+    assert parse(encode("memory", apart, "quick", 5))[1] == apart
     special = Task("NaN in the middle", 9, 1)
     text = encode("nonfinite", special, "quick", 5)
     assert parse(text)[1] == special

@@ -71,6 +71,11 @@ def _tasks(trial: Trial) -> Iterator[Task]:
             for side in SIDES:
                 layout = Layout(side=side, offset=offset)
                 yield Task("kinds", n, rows, trial.seed + 2, layout=layout)
+    for n in (8, 16, 33, 64, 100):  # all but one array aligned, and one alone
+        for role in (*trial.candidate.inputs, trial.op.output):
+            for offset in (0, 64 // trial.dtype.itemsize - step):
+                layout = Layout(side="start", offset=offset, apart=role)
+                yield Task("kinds", n, rows, trial.seed + 2, layout=layout)
     if trial.candidate.strides:
         for n in (1, 2, 5, 8, 16, 33, 100):
             for gap, spread in GAPS:
