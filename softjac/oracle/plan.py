@@ -108,11 +108,16 @@ class Task:
         return Row(logits, vector, (mixed >> 44) % n, key)
 
     def _position(self, index: int) -> int:
-        """Every position while rows suffice, else every residue modulo 64, first, middle, last."""
+        """Every position while rows suffice, else every residue modulo 64: first, last, anywhere."""
         if self.rows >= self.n:
             return index % max(self.n, 1)
-        block = (0, self.n // 2, max(self.n - 64, 0))[index // 64 % 3]
-        return min(block + index % 64, self.n - 1)
+        residue, last = index % 64, max(self.n - 64, 0)
+        choice = (index + self.n + index // 64) % 4
+        if choice == 0:
+            return min(last + residue, self.n - 1)
+        mixed = (index + self.n + self.seed) * 0x9E3779B97F4A7C15 % 2**64 >> 20
+        block = 0 if choice == 1 else mixed % (last + 1) // 64 * 64
+        return min(block + residue, self.n - 1)
 
     def single(self, index: int) -> Task:
         """The batch's row `index` alone."""
@@ -143,10 +148,11 @@ def lengths(effort: Effort) -> tuple[int, ...]:
     near = {1, 2, 3, *range(1, effort.dense)}
     for power in (5, 6, 7, 8) if effort.name == "quick" else range(5, 13):
         near |= {2**power - 1, 2**power, 2**power + 1}
-    # Kernels that choose a path by size have one for whole octaves, or parts of them.
+    # Kernels that choose a path by size have one for whole octaves, or parts of them; what is left
+    # over of a step of 64 is different each time.
     for power in range(7, 14):
         parts = (6,) if effort.name == "quick" else (5, 6, 7)
-        near |= {2**power * part // 4 + 5 for part in parts}
+        near |= {2**power * part // 4 + (13 * power + 7 * part) % 64 for part in parts}
     near |= {100, 707, 1000, 1024, 2747, 4097, 9001}
     far = {16384, 24_593, 65535, 65536, 65537, 100_003, 131_075, 1_048_577}
     if effort.name == "quick":
@@ -185,7 +191,7 @@ def tasks(
         several.append(Task("random", n, 65_541, seed + 13, scale=scale))
     if several_rows and effort.name != "quick" and n == 1000:
         several.append(Task("random", n, 2200, seed + 14, scale=scale))
-    yield several if n <= 4097 else []
+    yield several if n <= 4097 else [Task("plain", n, 4, seed + 15, scale=scale)]
     yield [Task("spikes", n, _spikes(n, effort), seed, scale=scale)]
 
 
