@@ -108,7 +108,7 @@ class Task:
         return Row(logits, vector, (mixed >> 44) % n, key)
 
     def _position(self, index: int) -> int:
-        """Every position while rows suffice, else every residue modulo 64: first, last, anywhere."""
+        """Every position while rows suffice, else all residues modulo 64: first, last, anywhere."""
         if self.rows >= self.n:
             return index % max(self.n, 1)
         residue, last = index % 64, max(self.n - 64, 0)
