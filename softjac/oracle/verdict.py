@@ -18,6 +18,10 @@ from softjac.oracle.trial import NO_CALL, Trial
 __all__ = ["assert_verified", "replay", "verify"]
 
 
+# What a counterexample says that is right when its call is made alone.
+ALONE = "one call alone, right here: if `verify` still shows it, it depends on the calls before"
+
+
 def verify(
     candidate: Any,
     *,
@@ -149,6 +153,8 @@ def replay(replay: str, candidate: Any, *, timeout: float = 10.0, **options: Any
                 check, "fault", "raised", "exit", "hang", "lost", "changed", "outside", "shape"
             )
             results = [trial.result(check)]
+            if not trial.failures:
+                trial.limits.append(ALONE)
         elif check in CHECKS:
             if check == "environment":  # it picks up what other calls did
                 rerun(trial, task)
@@ -181,7 +187,8 @@ def _report(trial: Trial, results: list[CheckResult]) -> Report:
         n = refused[0].batch.task.n
         limits.append(f"refused {len(refused)} calls that its preconditions allow, first n = {n}")
     if len(lengths) < 3:
-        limits.append(f"only {len(lengths)} lengths above 1 could be tried")
+        few = f"{len(lengths)} length" + "s" * (len(lengths) != 1)
+        limits.append(f"only {few} above 1 could be tried")
     limits += [f"only where {condition}" for condition in candidate.assumptions]
     uncalled = [result.name for result in results if result.detail == NO_CALL]
     if uncalled:
