@@ -52,7 +52,8 @@ def last(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     failing = [item for item in items if item.failed.any()]
     lengths = {item.sample.n for item in failing}
     longer = {n for n in lengths if n % 4 != 1 and n > 4}
-    if len(longer) > 3 and not any(wrong_places(item)[:, :-1].any() for item in failing):
+    wrong = [np.atleast_1d(wrong_places(item).any(axis=0)) for item in failing]
+    if len(longer) > 3 and all(places[-1] and not places[:-1].any() for places in wrong):
         yield "unknown", 1.0, f"only the last element is wrong, at {len(lengths)} lengths"
 
 
