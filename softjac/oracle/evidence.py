@@ -13,7 +13,7 @@ from softjac.oracle.plan import ROOMY, Task
 from softjac.oracle.sample import Sample
 from softjac.oracle.trial import Trial
 
-__all__ = ["Evidence", "counted", "evidence", "near", "wrong_places"]
+__all__ = ["Evidence", "evidence", "near", "wrong_places"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -68,11 +68,6 @@ def evidence(trial: Trial) -> list[Evidence]:
     ]
     chosen += passed[:: max(1, len(passed) // PASSING)]
     return [Evidence(trial, batch) for batch in chosen]
-
-
-def counted(number: int, noun: str) -> str:
-    """So many of something, in words."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def wrong_places(item: Evidence) -> Array:

@@ -11,7 +11,7 @@ from softjac.oracle.call import Outcome
 from softjac.oracle.fit import Judged
 from softjac.oracle.plan import Task
 
-__all__ = ["Batch", "Failure", "beside", "bits"]
+__all__ = ["Batch", "Failure", "beside", "bits", "counted"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -79,6 +79,11 @@ def beside(role: str, offset: int) -> str:
     if offset < 0:
         return f"{-offset} bytes before the start of {role}"
     return f"{offset} bytes behind the end of {role}"
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of something, in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def bits(values: Array) -> Array:

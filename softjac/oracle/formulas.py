@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence, counted, evidence
+from softjac.oracle.evidence import Evidence, evidence
+from softjac.oracle.failure import counted
 from softjac.oracle.inquiry import ask, overflowing
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
@@ -35,8 +36,8 @@ def explain_by_formula(trial: Trial) -> list[tuple[str, float, str]]:
             words = f"{mistake.id} gives the same on {share:.0%} of {counted(rows, 'failing row')}"
             found.append((mistake, share, words))
     if found:
-        beside = _beside(trial)
-        found = [item for item in found if not any(_fails_at(item[0], other) for other in beside)]
+        sound = _rows_beside(trial)
+        found = [item for item in found if not any(_fails_at(item[0], other) for other in sound)]
     if any(mistake.everywhere and not mistake.layout for mistake, _, _ in found):
         found = [item for item in found if _of_a_row(item[0])]
     named = [(mistake.id, share, words) for mistake, share, words in found]
@@ -46,7 +47,7 @@ def explain_by_formula(trial: Trial) -> list[tuple[str, float, str]]:
     return named
 
 
-def _beside(trial: Trial) -> list[Evidence]:
+def _rows_beside(trial: Trial) -> list[Evidence]:
     """Rows with one high logit in each place, of the lengths next to those where some failed."""
     failing = {f.batch.task.n for f in trial.failures if f.kind == "value"} | trial.wrong_lengths
     longest = 33 if trial.op.output == "jac" else 130
@@ -82,27 +83,27 @@ def _share(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
     foreseen to fail, and a row that passed contradicts only a prediction that is clearly wrong,
     and is not what the candidate gave.
     """
-    explained = foreseen = counted = telling = 0
+    explained = foreseen = judged = telling = 0
     for item in items:
         if not mistake.applies(item.sample):
-            counted += int((item.failed & item.plain).sum())
+            judged += int((item.failed & item.plain).sum())
             continue
         values, unsure, off, alike = _predicted(mistake, item)
         if _contradicted(item, off, alike):
             return 0.0, 0
         counts = item.failed & (item.plain | alike)
-        counted += int(counts.sum())
+        judged += int(counts.sum())
         explained += int((counts & alike).sum())
         telling += int((item.failed & item.plain & alike).sum())
         faint = item.faint & (np.abs(values) < 1e4 * item.precision.tiny)
         made = np.where(unsure | (values == item.exact) | faint, item.exact, values)
         foreseen += int(item.refutes(made, counts & alike & (off <= 1.0)).sum())
         foreseen += int((counts & alike & ~(off <= 1.0)).sum())
-        if counted > 20 and explained < 0.5 * counted:
-            return 0.0, counted
-    if 4 * foreseen < counted or not telling:
-        return 0.0, counted
-    return explained / counted, counted
+        if judged > 20 and explained < 0.5 * judged:
+            return 0.0, judged
+    if 4 * foreseen < judged or not telling:
+        return 0.0, judged
+    return explained / judged, judged
 
 
 def _predicted(mistake: Mistake, item: Evidence) -> tuple[Array, Array, Array, Array]:

@@ -11,12 +11,12 @@ from softjac.oracle import accuracy, diagnosis, pictures
 from softjac.oracle.candidate import Candidate, load, open_sandbox
 from softjac.oracle.checks import CHECKS
 from softjac.oracle.counterexample import ONE_CALL, counterexamples, parse, rerun
+from softjac.oracle.failure import counted
 from softjac.oracle.findings import Accuracy, CheckResult, Report, Verdict
 from softjac.oracle.plan import EFFORTS, SCALES
 from softjac.oracle.trial import NO_CALL, Trial
 
 __all__ = ["assert_verified", "replay", "verify"]
-
 
 # What a counterexample says that is right when its call is made alone.
 ALONE = "one call alone, right here: if `verify` still shows it, it depends on the calls before"
@@ -178,8 +178,7 @@ def _report(trial: Trial, results: list[CheckResult]) -> Report:
     lengths = sorted(n for n in trial.lengths if n > 1)
     limits = []
     if trial.lengths:
-        tried = f"{len(trial.lengths)} lengths" if len(trial.lengths) > 1 else "1 length"
-        reach = f"n up to {max(trial.lengths)} ({tried})"
+        reach = f"n up to {max(trial.lengths)} ({counted(len(trial.lengths), 'length')})"
         limits.append(f"{reach}, up to {trial.most_rows} rows a call")
     if candidate.takes_scale:
         limits.append(f"scales from {min(SCALES):.2g} to {max(SCALES):g}, none of them 0 or below")
@@ -187,8 +186,7 @@ def _report(trial: Trial, results: list[CheckResult]) -> Report:
         n = refused[0].batch.task.n
         limits.append(f"refused {len(refused)} calls that its preconditions allow, first n = {n}")
     if len(lengths) < 3:
-        few = f"{len(lengths)} length" + "s" * (len(lengths) != 1)
-        limits.append(f"only {few} above 1 could be tried")
+        limits.append(f"only {counted(len(lengths), 'length')} above 1 could be tried")
     limits += [f"only where {condition}" for condition in candidate.assumptions]
     uncalled = [result.name for result in results if result.detail == NO_CALL]
     if uncalled:

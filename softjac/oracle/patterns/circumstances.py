@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence, counted
-from softjac.oracle.failure import Batch
+from softjac.oracle.evidence import Evidence
+from softjac.oracle.failure import Batch, counted
 from softjac.oracle.guard import POISON
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence, counted, near, wrong_places
+from softjac.oracle.evidence import Evidence, near, wrong_places
+from softjac.oracle.failure import counted
 from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
 from softjac.oracle.trial import Trial
 
@@ -37,11 +38,8 @@ def tail(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             values = [item.got[item.failed][:, item.sample.n // lanes * lanes :] for item in items]
             unwritten = all(np.isnan(v).all() for v in values if v.size)
             name = "tail-not-written" if unwritten else "tail-ignored"
-            yield (
-                name,
-                1.0,
-                f"only the last n mod {lanes} elements are wrong, in {counted(rows, 'row')}",
-            )
+            words = f"only the last n mod {lanes} elements are wrong, in {counted(rows, 'row')}"
+            yield name, 1.0, words
             return
 
 

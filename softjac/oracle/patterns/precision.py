@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence, counted, wrong_places
+from softjac.oracle.evidence import Evidence, wrong_places
+from softjac.oracle.failure import counted
 from softjac.oracle.trial import Trial
 
 __all__ = ["LEAST", "NARROWER", "few_bits", "have_bits", "narrower", "offset", "twice"]
@@ -146,12 +147,7 @@ def twice(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
 
 def have_bits(values: Array, bits: int, unit: float, least: int = 9) -> bool:
     """Whether nearly all positive values are, up to a few roundings, numbers of so many bits."""
-    mantissa = _mantissas(values, bits)
+    mantissa = np.frexp(values[(values > 0.0) & np.isfinite(values)])[0] * 2.0**bits
     off = np.abs(mantissa - np.rint(mantissa))
     several = np.unique(mantissa).size >= least
     return bool(several and (off <= 4.0 * unit * 2.0**bits).mean() > 0.95)
-
-
-def _mantissas(values: Array, bits: int) -> Array:
-    """The positive values, each scaled to so many bits before the point."""
-    return np.asarray(np.frexp(values[(values > 0.0) & np.isfinite(values)])[0] * 2.0**bits)
