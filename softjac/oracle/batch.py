@@ -178,6 +178,13 @@ class Batch:
             array = np.ascontiguousarray(array)
         return array.view(np.uint16) if self._dtype.itemsize == 2 else array
 
+    def _place(self, role: str) -> int:
+        """Which of the candidate's arrays has this role."""
+        if role not in self._plan.arrays:
+            known = ", ".join(self._plan.arrays)
+            raise ArgumentError(f"{self._plan.symbol} has no array {role!r}; it has {known}")
+        return self._plan.arrays.index(role)
+
     def _record(self, call: Call, start: int, output: int, repeats: int) -> bytes:
         """The guard's record of a call."""
         layout, arguments = call.layout, self._plan.arguments
@@ -195,8 +202,8 @@ class Batch:
             output_role, input_role = layout.alias
             if output_role != self._plan.arrays[-1] or output_role == "jac":
                 raise ArgumentError(f"{output_role} cannot share the array of {input_role}")
-            alias = self._plan.arrays.index(input_role)
-        apart = self._plan.arrays.index(layout.apart) if layout.apart else -1
+            alias = self._place(input_role)
+        apart = self._place(layout.apart) if layout.apart else -1
         return guard.pack_call(
             call.rows, call.n, layout.side == "start", layout.offset, apart, layout.gap,
             layout.spread, call.poison == "finite", alias, start, output, repeats, layout.blocks,

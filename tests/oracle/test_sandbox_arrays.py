@@ -203,6 +203,13 @@ def test_what_the_stack_held_before_depends_on_the_poison() -> None:
     assert finite > 1e30
 
 
+@pytest.mark.parametrize("layout", [Layout(apart="x"), Layout(alias=("dx", "x"))])
+def test_a_layout_that_names_no_array_is_an_error(layout: Layout) -> None:
+    """As in a replay string that belongs to another candidate."""
+    with opened("honest") as sandbox, pytest.raises(ArgumentError, match="no array 'x'; it has y"):
+        sandbox.run([call(4, layout=layout)])
+
+
 def test_outputs_are_poisoned() -> None:
     """What a candidate does not write keeps the poison's bit pattern."""
     with opened("refuses") as sandbox:
