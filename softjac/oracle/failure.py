@@ -58,20 +58,23 @@ class Failure:
 
     def told(self) -> str:
         """The failure in a few words."""
-        n = self.batch.task.n
+        task = self.batch.task
+        where = f"n = {task.n}"
+        if task.layout.apart:
+            where += f", {task.layout.apart} aligned otherwise than the rest"
         if self.kind == "value" and self.batch.judged is not None:
             index = int(self.batch.judged.index[self.row])
             ratio = self.batch.judged.ratio[self.row]
-            return f"n = {n}, element {index}: {ratio:.3g} times the bound"
+            return f"{where}, element {index}: {ratio:.3g} times the bound"
         fault = self.outcome.fault if self.outcome else None
         if fault is not None and fault.role is not None:
             place = beside(fault.role, fault.offset or 0)
-            return f"n = {n}: {fault.signal}, {fault.access} {place}"
+            return f"{where}: {fault.signal}, {fault.access} {place}"
         if fault is not None:
             said = self.outcome.message if self.outcome else ""
-            return f"n = {n}: {fault.signal}" + (f", {said}" if said else "")
+            return f"{where}: {fault.signal}" + (f", {said}" if said else "")
         words = f"{self.kind}: {self.detail}" if self.detail else self.kind
-        return f"n = {n}: {words}"
+        return f"{where}: {words}"
 
 
 def beside(role: str, offset: int) -> str:
