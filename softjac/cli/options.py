@@ -115,7 +115,8 @@ def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--timeout",
             type=float,
             metavar="SECONDS",
-            help="The longest that a call may take. Default: 10.",
+            help="The longest that a call may take; six times as long, where JAX or PyTorch may "
+            "compile for its shape first. Default: 10.",
         ),
     ]
     for option in reversed(options):

@@ -27,6 +27,7 @@ from softjac.oracle.python_call import (
     soak,
 )
 from softjac.oracle.signature import Description
+from softjac.oracle.time_limit import TimeLimit
 
 __all__ = ["ChildSandbox", "LiveSandbox", "describe"]
 
@@ -46,6 +47,7 @@ class ChildSandbox:
         self._plan = plan
         self._library = library
         self._timeout = timeout
+        self._limit = TimeLimit(timeout)
         self._child: ChildProcess | None = None
 
     def start(self) -> None:
@@ -65,7 +67,7 @@ class ChildSandbox:
         outcomes: list[Outcome] = []
         while len(outcomes) < len(calls):
             taken = _take(calls[len(outcomes) :])
-            outcomes += self._answers("run", (taken,), len(taken))
+            outcomes += self._answers("run", (taken,), taken)
             if progress is not None:
                 progress(len(outcomes))
         return outcomes
@@ -73,7 +75,7 @@ class ChildSandbox:
     def run_threads(self, calls: Sequence[Call], rounds: int = 1) -> list[Outcome]:
         """Makes all the calls at once, each in a thread of its own, `rounds` times."""
         self.close()
-        answers = self._answers("threads", (calls, rounds), 1, threads=len(calls))
+        answers = self._answers("threads", (calls, rounds), calls[:1], threads=len(calls))
         if isinstance(answers[0], list):
             return answers[0]
         return [answers[0]] * (len(calls) * rounds)
@@ -84,24 +86,26 @@ class ChildSandbox:
 
     def soak(self, call: Call, count: int) -> Growth:
         """What `count` calls leave behind, after some calls to warm up."""
-        answers = self._answers("soak", (call, count), 1)
+        answers = self._answers("soak", (call, count), [call])
         return answers[0] if isinstance(answers[0], Growth) else Growth(0, 0, 0, 0)
 
     def _answers(
-        self, command: str, arguments: tuple[Any, ...], count: int, *, threads: int = 1
+        self, command: str, arguments: tuple[Any, ...], calls: Sequence[Call], *, threads: int = 1
     ) -> list[Any]:
-        """The child's answers to a command, the last of them made up if the child ended."""
+        """The child's answers to a command, one of each call, the last made up if it ended."""
         answers: list[Any] = []
         child = self._ready_child()
+        seconds = self._limit.of(calls)
         try:
             child.send((command, *arguments))
-            while len(answers) < count:
-                kind, answer = child.wait(self._timeout, threads=threads)
+            while len(answers) < len(calls):
+                kind, answer = child.wait(seconds, threads=threads)
                 if kind == "answer":
                     answers.append(answer)
+                    seconds = self._limit.of(calls[len(answers) :])
         except TimeoutError:
             child.end(seconds=0)
-            answers.append(Outcome("hang", message=f"no end within {self._timeout:g} s"))
+            answers.append(Outcome("hang", message=self._limit.exceeded(seconds)))
         except (ChildLostError, ValueError, TypeError):
             answers.append(death(child))
             self.close()
@@ -119,7 +123,7 @@ class ChildSandbox:
             child = _imported(source, plan.dtype)[0]
             try:
                 child.send((plan, str(self._library)))
-                (kind,) = child.wait(max(self._timeout, 60.0))
+                state, kind = child.wait(max(self._timeout, 60.0))
             except (TimeoutError, ChildLostError) as error:
                 child.close()
                 # the trial of small arrays ended it: the calls proper will show that, too
@@ -127,7 +131,8 @@ class ChildSandbox:
                 if attempt:
                     raise CandidateError(f"{':'.join(source)} ends its process") from error
             else:
-                assert kind == "ready"
+                assert state == "ready"
+                self._limit.restart(kind)
                 break
         self._child = child
         return child
@@ -142,12 +147,14 @@ class LiveSandbox:
 
     def __init__(self, plan: PythonPlan, library: Path, *, timeout: float) -> None:
         assert callable(plan.source)
-        self._timeout = timeout
+        self._limit = TimeLimit(timeout)
         self._caller = Caller(plan.source, plan, library)
 
     def start(self) -> None:
         """Finds out which arrays the callable takes."""
-        self._apart(lambda put: put(self._caller.settle()))
+        for kind in self._apart(lambda put: put(self._caller.settle()), []):
+            if not isinstance(kind, Outcome):  # which a hang is
+                self._limit.restart(kind)
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -166,7 +173,7 @@ class LiveSandbox:
                 for call in rest:
                     put(self._caller.make(call))
 
-            outcomes += self._apart(work, notice)
+            outcomes += self._apart(work, rest, notice)
         return outcomes
 
     def run_threads(self, calls: Sequence[Call], rounds: int = 1) -> list[Outcome]:
@@ -176,7 +183,7 @@ class LiveSandbox:
             for answer in call_together(self._caller, calls, rounds):
                 put(answer)
 
-        answer = self._apart(work, threads=len(calls))[-1]
+        answer = self._apart(work, calls, threads=len(calls))[-1]
         return answer if isinstance(answer, list) else [answer] * (len(calls) * rounds)
 
     def run_blocked(self, calls: Sequence[Call]) -> list[Outcome]:
@@ -190,16 +197,17 @@ class LiveSandbox:
             for growth in soak(self._caller, call, count):
                 put(growth)
 
-        answers = self._apart(work)
+        answers = self._apart(work, [call])
         return answers[-1] if isinstance(answers[-1], Growth) else Growth(0, 0, 0, 0)
 
     def _apart(
         self,
         work: Callable[[Callable[[Any], None]], None],
+        calls: Sequence[Call],
         notice: Callable[[int], None] | None = None,
         threads: int = 1,
     ) -> list[Any]:
-        """All that `work` puts, done in a thread of its own; a hang ends the list early."""
+        """All that `work` puts of these calls, done in a thread; a hang ends the list early."""
         answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         left = threading.Event()
 
@@ -211,25 +219,27 @@ class LiveSandbox:
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(_do, work, put), daemon=True)
         found: list[Any] = []
+        seconds = self._limit.of(calls)
         with quiet():
             thread.start()
             try:
-                while (answer := self._next(answers, threads)) is not _END:
+                while (answer := self._next(answers, seconds, threads)) is not _END:
                     found.append(answer)
+                    seconds = self._limit.of(calls[len(found) :])
                     if notice is not None:
                         notice(len(found))
                 thread.join()
             except TimeoutError:
-                found.append(Outcome("hang", message=f"no end within {self._timeout:g} s"))
+                found.append(Outcome("hang", message=self._limit.exceeded(seconds)))
             finally:
                 left.set()
                 if thread.is_alive():
                     interrupt(thread, LeftError)
         return found
 
-    def _next(self, answers: queue.SimpleQueue[Any], threads: int) -> Any:
+    def _next(self, answers: queue.SimpleQueue[Any], seconds: float, threads: int) -> Any:
         """The next answer; raises TimeoutError when it does not come in time."""
-        patience = Patience(self._timeout, time.process_time, threads=threads)
+        patience = Patience(seconds, time.process_time, threads=threads)
         while True:
             try:
                 return answers.get(timeout=_LOOK_SECONDS)

@@ -204,8 +204,7 @@ class _Python:
         send(("ready", signature.describe(self._function)))
         plan, library = self._channel.receive()
         caller = python_call.Caller(self._function, plan, Path(library))
-        caller.settle()
-        send(("ready",))
+        send(("ready", caller.settle()))
         while True:
             command, *arguments = self._channel.receive()
             if command == "run":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import jax
@@ -39,3 +40,13 @@ def _backward(y: Any, dy: Any) -> Any:
 
 
 jax_function.defvjp(_forward, _backward)
+
+
+@jax.jit
+def slow_to_compile(y: Any, dy: Any) -> Any:
+    """The VJP; tracing it takes a second and a half for every shape, and for ever at n = 5."""
+    assert isinstance(y, jax.Array)
+    while y.shape[-1] == 5:
+        time.sleep(0.05)
+    time.sleep(1.5 if y.shape[-1] > 3 else 0.0)
+    return with_jax(y, dy)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from python_calls import FILE, Array, both, call, module, opened, right
+from python_calls import FILE, JAX_FILE, Array, both, call, module, opened, right
 
 from softjac._errors import CandidateError
 from softjac.oracle import python_sandbox
@@ -88,6 +88,20 @@ def test_a_hang_of_threads_is_survived(target: Any) -> None:
     with opened(target, timeout=0.7) as sandbox:
         assert [o.status for o in sandbox.run_threads([call(4), call(8)])] == ["hang"] * 2
         assert sandbox.run([call(4)])[0].status == "ok"
+
+
+@pytest.mark.parametrize("target", both("slow_to_compile", JAX_FILE))
+def test_a_compiler_has_time_of_its_own(target: Any) -> None:
+    """What JAX does for a new shape is no hang, and what does not end there is one."""
+    with opened(target, timeout=0.4, array="jax") as sandbox:
+        one, other = call(4), call(6)
+        assert [o.status for o in sandbox.run([one, other, one])] == ["ok"] * 3
+        begin = time.monotonic()
+        endless = sandbox.run([call(5)])[0]
+        assert (endless.status, endless.message) == ("hang", "no end within 2.4 s")
+        assert time.monotonic() - begin > 2.4
+        again = sandbox.run([call(5, 3)])[0]
+        assert again.message == "no end within 0.4 s"
 
 
 @pytest.mark.parametrize("target", both("leaves_things"))
