@@ -33,7 +33,7 @@ class TimeLimit:
         self._seen.clear()
 
     def of(self, ahead: Sequence[Call]) -> float:
-        """The limit of the first of these calls; of what else is waited for, where there is none."""
+        """The limit of the first of these calls, or of what is waited for after the last."""
         if not ahead:
             return self._seconds
         shape = ahead[0].rows, ahead[0].n
