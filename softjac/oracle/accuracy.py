@@ -9,6 +9,7 @@ import numpy as np
 from softjac.oracle import reference
 from softjac.oracle.failure import Batch
 from softjac.oracle.findings import Accuracy, CheckResult
+from softjac.oracle.judging import overflowed
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
@@ -86,7 +87,7 @@ def _tails(trial: Trial) -> bool | None:
             allowed = (32.0 + 2.0 * np.log2(max(batch.task.n, 1))) * u * size
             error = np.abs(reference.residual(batch.got, (batch.exact, np.zeros(1))))
             fine = error <= allowed + 4.0 * trial.precision.tiny
-            fine |= trial.overflowed(batch.got, batch.exact, allowed)
+            fine |= overflowed(trial.precision, batch.got, batch.exact, allowed)
         kept &= bool(fine[chosen].all())
     return kept if seen else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from softjac.oracle.bounds import Bound
 
-__all__ = ["Judged", "judge"]
+__all__ = ["EXACT_ROWS", "Judged", "judge"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -33,6 +34,12 @@ class Judged:
     suspect: Array
     numbers: Array
 
+    @classmethod
+    def joined(cls, parts: Sequence[Judged]) -> Judged:
+        """The rows of several, one after the other."""
+        fields = ("ratio", "index", "suspect", "numbers")
+        return cls(*(np.concatenate([getattr(one, name) for one in parts]) for name in fields))
+
     def take(self, rows: slice) -> Judged:
         """These rows only."""
         return Judged(self.ratio[rows], self.index[rows], self.suspect[rows], self.numbers[rows])
@@ -42,11 +49,14 @@ class Judged:
         self.ratio[rows], self.index[rows] = other.ratio, other.index
 
 
-def judge(residual: Array, bound: Bound, *, own_sums: bool = False) -> Judged:
+def judge(
+    residual: Array, bound: Bound, *, own_sums: bool = False, exactly: int = EXACT_ROWS
+) -> Judged:
     """Judges `residual` = got - exact, `(rows, elements)`; rows with ratio > 1 are refuted.
 
     own_sums is for candidates that may sum afresh for every element: each element then has the
-    whole window, and no common number is looked for.
+    whole window, and no common number is looked for. exactly is after how many refuted rows with
+    two free numbers the quick tests have the last word.
 
     Subtracting δ_k d_ki here is itself rounded, by a few 2^-53 of it: `RESOLUTION` times the
     window is added to each tolerance, which matters where an element may not be off at all.
@@ -66,8 +76,10 @@ def judge(residual: Array, bound: Bound, *, own_sums: bool = False) -> Judged:
         tolerance = bound.tolerance + RESOLUTION * bound.moved()
         weighted = clean / tolerance
         slopes = [direction / tolerance for direction in bound.directions]
-        fit = _one_number if len(slopes) == 1 else _two_numbers
-        numbers, ratio, least = fit(weighted, slopes, bound)
+        if len(slopes) == 1:
+            numbers, ratio, least = _one_number(weighted, slopes, bound)
+        else:
+            numbers, ratio, least = _two_numbers(weighted, slopes, bound, exactly)
         scaled = np.abs(weighted - sum(numbers[:, [k]] * s for k, s in enumerate(slopes)))
         windows = np.stack(bound.windows, axis=1)
         numbers = numbers / windows
@@ -116,7 +128,9 @@ def _interval(weighted: Array, slope: Array) -> tuple[Array, Array]:
     return np.where(hopeless, np.inf, low), np.where(hopeless, -np.inf, high)
 
 
-def _two_numbers(weighted: Array, slopes: list[Array], bound: Bound) -> tuple[Array, Array, Array]:
+def _two_numbers(
+    weighted: Array, slopes: list[Array], bound: Bound, exactly: int
+) -> tuple[Array, Array, Array]:
     """The same for two free numbers: least squares, reweighted towards the minimax."""
     windows = np.stack(bound.windows, axis=1)
     best = np.zeros_like(windows)
@@ -141,7 +155,7 @@ def _two_numbers(weighted: Array, slopes: list[Array], bound: Bound) -> tuple[Ar
         rows, weights = rows[still], weights[still]
     refuted = 0
     for row in np.flatnonzero(error > 1.0):
-        if refuted >= EXACT_ROWS:
+        if refuted >= exactly:
             break
         exact = _linear_program(weighted[row], [s[row] for s in slopes], windows[row])
         if exact is not None:

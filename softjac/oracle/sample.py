@@ -36,7 +36,7 @@ class Sample:
         self.logarithmic = logarithmic
         self.rows, self.n = next(iter(self.given.values())).shape
 
-    def take(self, rows: Array) -> Sample:
+    def take(self, rows: Array | slice) -> Sample:
         """The same sample, these rows only."""
         return Sample(
             {role: value[rows] for role, value in self.given.items()},

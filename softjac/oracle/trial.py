@@ -9,13 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from softjac.oracle import reference
 from softjac.oracle.call import Call, Outcome
 from softjac.oracle.candidate import Candidate, open_sandbox
 from softjac.oracle.failure import Batch, Failure, beside
 from softjac.oracle.findings import CheckResult, Status
-from softjac.oracle.fit import judge
 from softjac.oracle.inputs import make, storage
+from softjac.oracle.judging import judge_rows
 from softjac.oracle.op import Op
 from softjac.oracle.ops import OPS
 from softjac.oracle.pace import Pace
@@ -23,7 +22,6 @@ from softjac.oracle.plan import Effort, Task
 from softjac.oracle.precision import PRECISIONS, Precision
 from softjac.oracle.sample import Sample
 from softjac.oracle.shapes import Shapes
-from softjac.oracle.through_maximum import through_maximum
 
 __all__ = ["NO_CALL", "Trial"]
 
@@ -283,34 +281,18 @@ class Trial:
             for role in batches[0].inputs
         }
         sample = self.sample(joined, batches[0].task.scale)
-        with np.errstate(all="ignore"):
-            exact = reference.answer(self.op, sample)
-            bound = self.op.bound(sample, exact[0])
-            got = np.concatenate([batch.got for batch in batches])
-            residual = reference.residual(got, exact)
-            overflowed = self.overflowed(got, exact[0], bound.own())
-            residual = np.where(overflowed, 0.0, residual)
-            bound.tolerance = np.where(overflowed, np.inf, bound.tolerance)
-            judged = judge(residual, bound)
-            if self.library_derivative and (judged.ratio > 1.0).any():
-                bound = through_maximum(self.op, sample, exact[0])
-                bound.tolerance = np.where(overflowed, np.inf, bound.tolerance)
-                within = (np.abs(residual) <= bound.own()).all(axis=1)
-                rows = np.flatnonzero((judged.ratio > 1.0) & within)
-                judged.replace(rows, judge(residual[rows], bound.take(rows)))
-            if self.own_sums and (judged.ratio > 1.0).any():
-                rows = np.flatnonzero(judged.ratio > 1.0)
-                judged.replace(rows, judge(residual[rows], bound.take(rows), own_sums=True))
+        exact, judged = judge_rows(
+            self.op,
+            sample,
+            np.concatenate([batch.got for batch in batches]),
+            own_sums=self.own_sums,
+            differentiated=self.library_derivative,
+        )
         start = 0
         for batch in batches:
             part = slice(start, start + batch.rows)
-            batch.exact, batch.judged = exact[0][part], judged.take(part)
+            batch.exact, batch.judged = exact[part], judged.take(part)
             start += batch.rows
-
-    def overflowed(self, got: Array, exact: Array, own: Array) -> Array:
-        """Where an infinity is the rounded result: the dtype's numbers end before it does."""
-        beyond = np.isfinite(exact) & (np.abs(exact) + own >= self.precision.largest)
-        return np.asarray(np.isinf(got) & (np.sign(got) == np.sign(exact)) & beyond)
 
     def collect(self, check: str, batch: Batch) -> None:
         """Keeps the failures of a judged batch, and what it shows of lengths and time."""

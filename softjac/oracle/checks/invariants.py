@@ -9,6 +9,7 @@ import numpy as np
 
 from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.findings import CheckResult
+from softjac.oracle.judging import overflowed
 from softjac.oracle.plan import Task
 from softjac.oracle.through_maximum import through_maximum
 from softjac.oracle.trial import Trial
@@ -94,9 +95,9 @@ def _own(trial: Trial, batch: Batch) -> tuple[Array, Array]:
         own = bound.own() + (bound.afresh if trial.own_sums else 0.0)
         if trial.library_derivative:
             own = np.maximum(own, through_maximum(trial.op, sample, exact).own())
-        overflowed = trial.overflowed(batch.got, exact, own)
-        got = np.where(overflowed, 0.0, batch.got)
-        return got, np.where(overflowed, np.inf, own + _rounding(exact))
+        beyond = overflowed(trial.precision, batch.got, exact, own)
+        got = np.where(beyond, 0.0, batch.got)
+        return got, np.where(beyond, np.inf, own + _rounding(exact))
 
 
 def _rounding(exact: Array) -> Array:
