@@ -26,7 +26,9 @@ __all__ = [
 Array = np.ndarray[Any, np.dtype[Any]]
 ArrayKind = Literal["numpy", "jax", "torch"]
 
+# How much is kept of earlier calls; the inputs of one call are at most so many, and stay.
 _KEPT_BYTES = 256 << 20
+_MOST_INPUTS = 2
 _AROUND = 0x7B  # of each byte beside a view: a huge number in every dtype
 
 
@@ -73,14 +75,16 @@ class Arrays:
         if name == "reversed" and kind == "torch":
             name = "contiguous"  # PyTorch has no negative strides
         key = (kind, role, values.shape, values.dtype, name, layout.offset, layout.gap)
-        if key not in self._kept:
+        found = self._kept.pop(key, None)
+        if found is None:
             base, view = _lay_out(values.shape, values.dtype, name, layout)
+            found = base, view, _tensor(view) if kind == "torch" else view
             self._bytes += base.nbytes
-            if self._bytes > _KEPT_BYTES:
-                self._kept.clear()
-                self._bytes = base.nbytes
-            self._kept[key] = base, view, _tensor(view) if kind == "torch" else view
-        return self._kept[key]
+        self._kept[key] = found  # the latest is the last
+        while self._bytes > _KEPT_BYTES and len(self._kept) > _MOST_INPUTS:
+            oldest = self._kept.pop(next(iter(self._kept)))
+            self._bytes -= oldest[0].nbytes
+        return found
 
 
 def to_numpy(result: Any) -> tuple[Array | None, str]:

@@ -169,3 +169,20 @@ def test_memory_around_a_view_is_watched() -> None:
     given = arrays.give("numpy", "x", values, layout)
     np.lib.stride_tricks.as_strided(given, (2, 6), (24, 4))[0, 1] = 5
     assert arrays.is_changed("numpy", "x", values, layout)
+
+
+def test_what_is_kept_of_earlier_calls_ends_with_their_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The oldest arrays make room, never those of the call that is being made."""
+    monkeypatch.setattr("softjac.oracle.arrays._KEPT_BYTES", 1100)
+    arrays, layout = Arrays(), Layout()
+    old, values = np.ones((2, 100), np.float32), np.ones((1, 60), np.float32)
+    first = arrays.give("numpy", "y", old, layout)
+    for role in ("y", "dy"):
+        arrays.give("numpy", role, values, layout)
+    for role in ("y", "dy"):
+        assert not arrays.is_changed("numpy", role, values, layout)
+    again = [arrays.give("numpy", "dy", values, layout) for _ in range(2)]
+    assert again[0] is again[1]
+    assert arrays.give("numpy", "y", old, layout) is not first
