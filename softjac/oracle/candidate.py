@@ -13,7 +13,6 @@ from softjac.oracle import python_sandbox, signature, targets
 from softjac.oracle.assume import Assumption
 from softjac.oracle.claims import Claims, claims
 from softjac.oracle.guard import ITEM_BYTES, NativePlan
-from softjac.oracle.native_sandbox import SymbolMissingError
 from softjac.oracle.op import Op
 from softjac.oracle.ops import OPS
 from softjac.oracle.python_call import PythonPlan
@@ -115,8 +114,7 @@ def load(
         array: which arrays a Python callable takes; by default what it accepts.
 
     Raises:
-        CandidateError: it cannot be loaded, or a claim makes no sense; the message is one line.
-        SandboxError: the platform has no sandbox, or the compiled guard is missing.
+        CandidateError: it cannot be found, or a claim makes no sense; the message is one line.
     """
     if op not in OPS:
         hint = did_you_mean(op, OPS)
@@ -184,7 +182,7 @@ def _native(target: str, file: str, symbol: str, op: Op, claimed: Claims) -> Can
         over_read=claimed.over_read,
         accumulates=claimed.accumulates,
     )
-    candidate = _candidate(
+    return _candidate(
         target, op, claimed, plan, inputs,
         kind="c",
         takes_rows="rows" in by_role,
@@ -194,11 +192,6 @@ def _native(target: str, file: str, symbol: str, op: Op, claimed: Claims) -> Can
         conditions=(*(assumptions.parse(a, names) for a in claimed.assume), *narrow),
         align=plan.align,
     )  # fmt: skip
-    try:  # loads the library in a child process
-        with open_sandbox(candidate):
-            return candidate
-    except SymbolMissingError as error:
-        raise CandidateError(f"{error}{targets.symbol_hint(plan.library, symbol)}") from None
 
 
 def _python(

@@ -12,18 +12,15 @@ from softjac.oracle.batch import Batch
 from softjac.oracle.call import Call, Growth, Outcome
 from softjac.oracle.guard import NativePlan
 from softjac.oracle.process import ChildLostError, ChildProcess, death
+from softjac.oracle.targets import symbol_hint
 
-__all__ = ["NativeSandbox", "SymbolMissingError"]
+__all__ = ["NativeSandbox"]
 
 DAMAGED = Outcome("lost", message="it wrote over the memory that the sandbox keeps its records in")
 
 _START_SECONDS = 60.0
 _ROUND_BYTES = 256 << 20
 _ROUNDS_AT_ONCE = 64
-
-
-class SymbolMissingError(CandidateError):
-    """The library has no such symbol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +215,8 @@ class NativeSandbox:
         if kind == "sandbox":
             raise SandboxError(detail[0])
         if kind == "symbol":
-            raise SymbolMissingError(f"{self._plan.library} has no symbol {self._plan.symbol}")
+            hint = symbol_hint(self._plan.library, self._plan.symbol)
+            raise CandidateError(f"{self._plan.library} has no symbol {self._plan.symbol}{hint}")
         if kind == "candidate":
             raise CandidateError(detail[0])
         return child

@@ -56,9 +56,9 @@ def output(candidate: Any) -> list[float]:
 
 
 def error(target: Any, op: str = "softmax_vjp", **options: Any) -> str:
-    """The message of the error that loading gives, which is one line."""
-    with pytest.raises(CandidateError) as caught:
-        load(target, op=op, **options)
+    """The message of the error that loading and starting it gives, which is one line."""
+    with pytest.raises(CandidateError) as caught, open_sandbox(load(target, op=op, **options)):
+        pass
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

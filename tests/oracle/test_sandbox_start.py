@@ -56,8 +56,9 @@ def test_a_library_that_misbehaves_when_loaded_is_an_error(
         "#include <unistd.h>\n__attribute__((constructor)) static void begin(void) "
         f"{{ {body} }}\nvoid f(const float *x, float *y, int n) {{}}\n"
     )
-    with pytest.raises(CandidateError, match=reason):
-        load(f"{source}:f", op="softmax", prototype="void f(const float *x, float *y, int n)")
+    given = load(f"{source}:f", op="softmax", prototype="void f(const float *x, float *y, int n)")
+    with pytest.raises(CandidateError, match=reason), sandboxes.open_sandbox(given):
+        pass
 
 
 def test_a_missing_library_says_how_to_build_it(monkeypatch: pytest.MonkeyPatch) -> None:
