@@ -33,12 +33,15 @@ class Pace:
 
 
 def _squared(measured: Mapping[int, float], n: int) -> float:
-    """The time of a shorter length, in proportion to n²; of the nearest two the less.
+    """The least of what shorter rows say, in proportion to n², and what longer rows took.
 
-    A time can only be too long, where the process had to wait.
+    A time can only be too long, where the process had to wait: of the shorter ones the nearest two
+    are asked.
     """
-    nearest = sorted(m for m in measured if m <= n)[-2:]
-    return min((measured[m] * (n / max(m, 1)) ** 2 for m in nearest), default=0.0)
+    shorter = sorted(m for m in measured if m <= n)[-2:]
+    times = [measured[m] * (n / max(m, 1)) ** 2 for m in shorter]
+    longer = [seconds for m, seconds in measured.items() if m > n]
+    return min(times + longer) if times else 0.0
 
 
 class Clock:
