@@ -39,6 +39,7 @@ __all__ = [
 _LENGTH = struct.Struct("=Q")
 _TICK = 0.05
 _END_SECONDS = 5.0
+_LOOKED_AT_BYTES, _TOLD_CHARACTERS = 1 << 16, 400
 _IDLE_SECONDS = 1.0  # longer than a process waits for a processor
 _FATAL = frozenset(("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"))
 
@@ -247,11 +248,15 @@ class ChildProcess:
         self._channel.close()
         return self._status
 
-    def printed(self, limit: int = 400) -> str:
-        """The end of what the child printed."""
+    def printed(self) -> str:
+        """The end of what the child printed: its last few lines, each once."""
         size = self._output.seek(0, os.SEEK_END)
-        self._output.seek(max(0, size - limit))
-        return self._output.read().decode(errors="replace").strip()
+        self._output.seek(max(0, size - _LOOKED_AT_BYTES))
+        text = self._output.read().decode(errors="replace").strip()
+        lines = list(dict.fromkeys(line.strip() for line in text.splitlines()))
+        while len(lines) > 1 and sum(map(len, lines)) > _TOLD_CHARACTERS:
+            lines.pop(0)
+        return "; ".join(lines)[-_TOLD_CHARACTERS:]
 
     def close(self) -> None:
         """Ends the process and drops what it printed."""

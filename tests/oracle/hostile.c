@@ -47,7 +47,7 @@ HOSTILE(refuses, return 7)
 
 /* signals */
 HOSTILE(reads_null, sink = *(volatile float *)(uintptr_t)zero)
-HOSTILE(aborts, fprintf(stderr, "vjp.c:12: assertion failed"); abort())
+HOSTILE(aborts, fprintf(stderr, "vjp.c:12: assertion failed\n"); abort())
 HOSTILE(divides_by_zero, sink = (float)((int)n / zero))
 HOSTILE(traps, __builtin_trap())
 HOSTILE(raises_segv, raise(SIGSEGV))

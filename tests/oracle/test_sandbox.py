@@ -91,6 +91,13 @@ def test_a_signal_is_that_call_s_fault(name: str, signal: str, message: str) -> 
     assert outcome.output is None
 
 
+def test_what_is_printed_again_and_again_is_told_once() -> None:
+    """A call's last words are not lost among those of the calls before it."""
+    with opened("aborts") as sandbox:
+        outcomes = sandbox.run([call(5)] * 20)
+    assert [outcome.message for outcome in outcomes] == ["vjp.c:12: assertion failed"] * 20
+
+
 @pytest.mark.parametrize(("name", "status", "message"), ENDS)
 def test_an_end_or_a_hang_costs_one_call(name: str, status: str, message: str) -> None:
     """A process that ends or hangs is replaced, and only that call is blamed."""

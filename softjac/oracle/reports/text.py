@@ -202,9 +202,12 @@ def place(index: tuple[int, ...]) -> str:
 
 
 def remark(found: Counterexample) -> str:
-    """The detail of a counterexample, without the size that stands before it already."""
-    size = f"n = {found.n}"
-    return found.detail.rpartition(": ")[2] if found.detail.startswith(size) else found.detail
+    """The detail of a counterexample, without the size and the element told before it already."""
+    where, _, what = found.detail.partition(": ")
+    size, *circumstances = where.split(", ")
+    if size != f"n = {found.n}":
+        return found.detail
+    return ", ".join([*(one for one in circumstances if not one.startswith("element ")), what])
 
 
 def counterexample_title(found: Counterexample) -> str:
