@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,15 +12,19 @@ from softjac._errors import ArgumentError
 from softjac.oracle.call import Layout
 from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.findings import Counterexample
+from softjac.oracle.judging import judge_rows
 from softjac.oracle.plan import EFFORTS, Effort, Task
 from softjac.oracle.trial import Trial
 
-__all__ = ["counterexamples", "parse", "rerun"]
+__all__ = ["Replay", "counterexamples", "encode", "parse", "rerun"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 # Checks whose failure one call shows again; the others are run again whole.
 ONE_CALL = ("values", "memory", "empty")
+
+# Whether a row is summed once, or afresh for every element, as the end of a replay string says it.
+SUMS = ("once", "afresh")
 
 
 def counterexamples(trial: Trial) -> list[Counterexample]:
@@ -32,7 +36,8 @@ def counterexamples(trial: Trial) -> list[Counterexample]:
     by_state = any(failure.check == "state" for failure in trial.failures)
     for check in dict.fromkeys(failure.check for failure in trial.failures):
         mine = [failure for failure in trial.failures if failure.check == check]
-        smallest = min(mine, key=lambda f: (f.kind != "value", f.batch.task.n, f.batch.rows))
+        mine.sort(key=lambda f: (f.kind != "value", f.batch.task.n, f.batch.rows))
+        smallest = next((failure for failure in mine if _is_wrong(trial, failure)), mine[0])
         if smallest.kind == "value":
             smallest = shrink(trial, smallest)
         described = _described(trial, smallest)
@@ -41,6 +46,23 @@ def counterexamples(trial: Trial) -> list[Counterexample]:
             described.detail += ", only after other calls"
         found.append((alone, described))
     return [described for _, described in sorted(found, key=lambda item: not item[0])]
+
+
+def _is_wrong(trial: Trial, failure: Failure) -> bool:
+    """Whether a failing row is wrong beyond doubt, judged exactly: of many only a few were."""
+    batch, row = failure.batch, slice(failure.row, failure.row + 1)
+    if failure.kind != "value" or batch.judged is None:
+        return True
+    given = {role: array[row] for role, array in batch.inputs.items()}
+    exactly = judge_rows(
+        trial.op,
+        trial.sample(given, batch.task.scale),
+        batch.got[row],
+        own_sums=trial.own_sums,
+        differentiated=trial.library_derivative,
+    )[1]
+    batch.judged.replace(np.array([failure.row]), exactly)
+    return bool(exactly.ratio[0] > 1.0)
 
 
 def _fails_alone(trial: Trial, failure: Failure) -> bool:
@@ -118,19 +140,41 @@ def _described(trial: Trial, failure: Failure) -> Counterexample:
         got=got,
         expected=expected,
         index=index,
-        replay=encode(failure.check, batch.task, trial.effort.name, trial.seed),
+        replay=encode(Replay(failure.check, batch.task, trial.effort, trial.seed, trial.own_sums)),
         detail=failure.told(),
         scale=batch.task.scale,
     )
 
 
-def encode(check: str, task: Task, effort: str, seed: int) -> str:
-    """The replay string of a task under a check, in a run of this effort and seed."""
+class Replay(NamedTuple):
+    """A task under a check, in a run of this effort and seed.
+
+    own_sums says whether the candidate was slow enough to sum afresh for every element.
+    """
+
+    check: str
+    task: Task
+    effort: Effort
+    seed: int
+    own_sums: bool
+
+
+def encode(replay: Replay) -> str:
+    """The string that stands for it."""
+    task = replay.task
     layout = task.layout
     alias = "=".join(layout.alias) if layout.alias else ""
     pick = "" if task.pick is None else task.pick
     family = task.family.replace(" ", "_")
-    parts: list[object] = [check, family, task.n, task.rows, task.seed, pick, task.scale.hex()]
+    parts: list[object] = [
+        replay.check,
+        family,
+        task.n,
+        task.rows,
+        task.seed,
+        pick,
+        task.scale.hex(),
+    ]
     parts += [
         layout.side,
         f"{layout.offset}+{layout.apart}" if layout.apart else layout.offset,
@@ -139,22 +183,23 @@ def encode(check: str, task: Task, effort: str, seed: int) -> str:
         layout.view,
         alias,
         layout.blocks,
-        effort,
-        seed,
+        replay.effort.name,
+        replay.seed,
+        SUMS[replay.own_sums],
     ]
     return ":".join(str(part) for part in parts)
 
 
-def parse(text: str) -> tuple[str, Task, Effort, int]:
-    """The check and the task of a replay string, and the effort and seed of its run.
+def parse(text: str) -> Replay:
+    """What a string stands for.
 
     Raises:
         ArgumentError: not a replay string of this version.
     """
     parts = text.strip().split(":")
     try:
-        check, family, n, rows, seed, pick, scale, side, *places, view, alias, blocks = parts[:-2]
-        effort, run_seed = EFFORTS[parts[-2]], int(parts[-1])
+        check, family, n, rows, seed, pick, scale, side, *places, view, alias, blocks = parts[:-3]
+        effort, run_seed, own_sums = EFFORTS[parts[-3]], int(parts[-2]), bool(SUMS.index(parts[-1]))
         pair = tuple(alias.split("=")) if alias else None
         offset, _, apart = places[0].partition("+")
         gap, spread = map(int, places[1:])
@@ -167,7 +212,7 @@ def parse(text: str) -> tuple[str, Task, Effort, int]:
         raise ArgumentError(
             f"not a replay string of this version: {text[:60]!r}; copy it from the report whole"
         ) from error
-    return check, task, effort, run_seed
+    return Replay(check, task, effort, run_seed, own_sums)
 
 
 def rerun(trial: Trial, task: Task) -> None:

@@ -140,13 +140,14 @@ def replay(replay: str, candidate: Any, *, timeout: float = 10.0, **options: Any
     Raises:
         ArgumentError: not a replay string of this version.
     """
-    check, task, effort, seed = parse(replay)
+    check, task, effort, seed, own_sums = parse(replay)
     started = time.perf_counter()
     for known in ("effort", "seed", "progress"):
         options.pop(known, None)
     loaded = candidate if isinstance(candidate, Candidate) else load(candidate, **options)
     with open_sandbox(loaded, timeout=timeout) as sandbox:
         trial = Trial(loaded, sandbox, effort, seed, timeout, lambda *told: None)
+        trial.own_sums = own_sums
         if check in ONE_CALL:
             rerun(trial, task)
             trial.failures += trial.harvest(

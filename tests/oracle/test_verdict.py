@@ -15,7 +15,7 @@ from softjac.oracle import checks, diagnosis
 from softjac.oracle.call import Layout
 from softjac.oracle.candidate import load, open_sandbox
 from softjac.oracle.catalogue import CATALOGUE
-from softjac.oracle.counterexample import encode, parse
+from softjac.oracle.counterexample import Replay, encode, parse
 from softjac.oracle.plan import EFFORTS, Task
 from softjac.oracle.probe import probe
 from softjac.oracle.trial import Trial
@@ -202,6 +202,23 @@ def test_what_nan_does_to_the_process_replays(tmp_path: Path) -> None:
     assert replay(found.replay, f"{file}:f", **claims).verdict == "refuted"
 
 
+def test_a_replay_is_judged_as_strictly() -> None:
+    """An element off by what only slower candidates may be is off in the replay, as far."""
+
+    def off(y: Array, dy: Array) -> Array:
+        dx = right(y, dy)
+        if y.shape[1] > 500:
+            dx[:, 0] += y[:, 0] * dy[:, 0] * np.float32(0.3 * 2.0**-24 * y.shape[1])
+        return dx
+
+    report = verify(off, op="softmax_vjp", effort="quick")
+    assert report.verdict == "refuted"
+    found = report.counterexamples[0]
+    again = replay(found.replay, off, op="softmax_vjp")
+    assert again.verdict == "refuted"
+    assert again.counterexamples[0].detail == found.detail
+
+
 def test_what_state_changes_replays() -> None:
     """A callable that remembers is caught by its replay too, in a run of the whole check."""
     report = verify(Remembers().__call__, op="softmax_vjp", effort="quick")
@@ -211,7 +228,7 @@ def test_what_state_changes_replays() -> None:
 
 def test_the_judge_allows_for_its_own_exponentials() -> None:
     """exp(log y) and its sum are rounded in float64, as the candidate's own numbers are."""
-    text = "invariants:kinds:2:32:77::0x1.0000000000000p+0:end:64:0:0:contiguous::1:quick:0"
+    text = "invariants:kinds:2:32:77::0x1.0000000000000p+0:end:64:0:0:contiguous::1:quick:0:afresh"
     report = replay(text, log_softmax_by_libm, op="log_softmax", dtype="float64")
     assert report.verdict == "verified"
 
@@ -225,7 +242,7 @@ def test_a_result_beyond_the_largest_number_may_be_infinite() -> None:
         with np.errstate(over="ignore"):
             return dx.astype(y.dtype)
 
-    text = "values:kinds:7:35:3:19:0x1.8000000000000p+1:end:64:0:0:contiguous::1:quick:0"
+    text = "values:kinds:7:35:3:19:0x1.8000000000000p+1:end:64:0:0:contiguous::1:quick:0:afresh"
     report = replay(text, vjp, op="log_softmax_vjp", dtype="float16")
     assert report.verdict == "verified"
 
@@ -260,13 +277,17 @@ def test_a_jacobian_has_no_array_to_share_memory_with() -> None:
 
 def test_a_replay_string_is_read_back_as_written() -> None:
     """Every field of a task survives, and anything else is an error that says so."""
-    task = Task("kinds", 9, 32, 5, 3, 0.125)
-    assert parse(encode("memory", task, "quick", 5)) == ("memory", task, EFFORTS["quick"], 5)
-    apart = Task("kinds", 9, 1, layout=Layout("start", 15, gap=3, spread=1, apart="dy"))
-    assert parse(encode("memory", apart, "quick", 5))[1] == apart
-    special = Task("NaN in the middle", 9, 1)
-    text = encode("nonfinite", special, "quick", 5)
-    assert parse(text)[1] == special
+    quick = EFFORTS["quick"]
+    made = Replay("memory", Task("kinds", 9, 32, 5, 3, 0.125), quick, 5, own_sums=True)
+    assert parse(encode(made)) == made
+    once = Replay("memory", Task("kinds", 9, 32, 5, 3, 0.125), quick, 5, own_sums=False)
+    assert parse(encode(once)) == once
+    layout = Layout("start", 15, gap=3, spread=1, apart="dy")
+    apart = made._replace(task=Task("kinds", 9, 1, layout=layout))
+    assert parse(encode(apart)) == apart
+    special = made._replace(check="nonfinite", task=Task("NaN in the middle", 9, 1))
+    text = encode(special)
+    assert parse(text) == special
     assert " " not in text
     for wrong in ("values:simple:2", text.replace("NaN", "NaM")):
         with pytest.raises(ArgumentError, match="not a replay string"):
