@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence, evidence
+from softjac.oracle.evidence import Evidence, evidence, wrong_places
 from softjac.oracle.failure import counted
 from softjac.oracle.inquiry import ask, overflowing
 from softjac.oracle.op import Mistake
@@ -41,10 +42,7 @@ def explain_by_formula(trial: Trial) -> list[tuple[str, float, str]]:
     if any(mistake.everywhere and not mistake.layout for mistake, _, _ in found):
         found = [item for item in found if _of_a_row(item[0])]
     named = [(mistake.id, share, words) for mistake, share, words in found]
-    factor = _wrong_factor(items)
-    if factor is not None and not named:
-        named.append(factor)
-    return named
+    return named or list(_wrong_factors(trial, items))[:1]
 
 
 def _rows_beside(trial: Trial) -> list[Evidence]:
@@ -81,9 +79,11 @@ def _share(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
 
     Rounding decides whether a row that is barely wrong fails: a quarter of the rows must be
     foreseen to fail, and a row that passed contradicts only a prediction that is clearly wrong,
-    and is not what the candidate gave.
+    and is not what the candidate gave. Rows of which it leaves open all that is wrong are left out.
+    Neither they, nor extreme rows that it does not explain, may outnumber those that it does; and
+    in most of these it must leave at most half of the error.
     """
-    explained = foreseen = judged = telling = 0
+    explained = foreseen = judged = telling = nearer = left_open = strays = 0
     for item in items:
         if not mistake.applies(item.sample):
             judged += int((item.failed & item.plain).sum())
@@ -91,9 +91,14 @@ def _share(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
         values, unsure, off, alike = _predicted(mistake, item)
         if _contradicted(item, off, alike):
             return 0.0, 0
-        counts = item.failed & (item.plain | alike)
+        undecided = alike & _left_open(item, unsure)
+        left_open += int(undecided.sum())
+        alike &= ~undecided
+        counts = item.failed & ~undecided & (item.plain | alike)
         judged += int(counts.sum())
         explained += int((counts & alike).sum())
+        nearer += int((counts & alike & _nearer(item, values, unsure)).sum())
+        strays += int((item.failed & ~undecided & ~alike & ~item.plain).sum())
         telling += int((item.failed & item.plain & alike).sum())
         faint = item.faint & (np.abs(values) < 1e4 * item.precision.tiny)
         made = np.where(unsure | (values == item.exact) | faint, item.exact, values)
@@ -101,7 +106,9 @@ def _share(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
         foreseen += int((counts & alike & ~(off <= 1.0)).sum())
         if judged > 20 and explained < 0.5 * judged:
             return 0.0, judged
-    if 4 * foreseen < judged or not telling:
+    if 4 * foreseen < judged or 2 * nearer < explained or not telling:
+        return 0.0, judged
+    if max(left_open, strays) > explained:
         return 0.0, judged
     return explained / judged, judged
 
@@ -110,12 +117,33 @@ def _predicted(mistake: Mistake, item: Evidence) -> tuple[Array, Array, Array, A
     """The values of a mistake, where it is unsure, each row's error over bound, rows given so."""
     with np.errstate(all="ignore"):
         predicted = np.ma.asarray(mistake.predict(item.sample)).reshape(item.got.shape)
-        unsure = np.ma.getmaskarray(predicted)
-        values = predicted.filled(0.0)
+        data = np.ma.getdata(predicted)
+        unsure = np.ma.getmaskarray(predicted) & (np.isfinite(item.got) | ~np.isfinite(data))
+        values = np.where(unsure, 0.0, data)
         sound = unsure | (values == item.exact) | item.faint
         off = np.where(sound, 0.0, np.abs(values - item.exact) / item.own).max(axis=1)
         alike = np.asarray((_alike(item, values) | unsure).all(axis=1))
     return values, unsure, off, alike
+
+
+def _nearer(item: Evidence, values: Array, unsure: Array) -> Array:
+    """Rows of which the prediction leaves at most half of the error, where it says anything."""
+    with np.errstate(all="ignore"):
+        off = np.abs(item.got - item.exact) / item.own
+        left = np.abs(item.got - values) / item.own
+    same = (item.got == values) | (np.isnan(item.got) & np.isnan(values)) | unsure
+    left = np.where(same, 0.0, np.where(np.isnan(left), np.inf, left)).max(axis=1)
+    off = np.where(item.got == item.exact, 0.0, np.where(np.isnan(off), np.inf, off)).max(axis=1)
+    return np.asarray(2.0 * left <= off)
+
+
+def _left_open(item: Evidence, unsure: Array) -> Array:
+    """Failing rows whose wrong elements a prediction says nothing of."""
+    found = np.zeros(len(item.failed), bool)
+    wrong = wrong_places(item)
+    wrong |= ~wrong.any(axis=1, keepdims=True)  # none is by itself
+    found[item.failed] = ~(wrong & ~unsure[item.failed]).any(axis=1)
+    return found
 
 
 def _contradicted(item: Evidence, off: Array, alike: Array) -> bool:
@@ -142,30 +170,47 @@ def _alike(item: Evidence, predicted: Array) -> Array:
     return np.asarray(same | (np.isfinite(predicted) & (np.abs(item.got - predicted) <= slack)))
 
 
-def _wrong_factor(items: list[Evidence]) -> tuple[str, float, str] | None:
-    """A constant factor on every element of every row."""
+def _wrong_factors(trial: Trial, items: list[Evidence]) -> Iterator[tuple[str, float, str]]:
+    """A constant factor on every element of every row, or on the sum that is taken off."""
+    whole = {id(item.sample): item.exact for item in items}
+    yield from _wrong_factor(items, "the right answer", whole, whole)
+    if trial.op.vector is None and trial.op.output != "jac":
+        return
+    without = next(m for m in trial.op.mistakes if m.id == "missing-dot")
+    with np.errstate(all="ignore"):
+        part = {
+            id(item.sample): item.exact - without.predict(item.sample).reshape(item.exact.shape)
+            for item in items
+        }
+    yield from _wrong_factor(items, "the right sum", whole, part)
+
+
+def _wrong_factor(
+    items: list[Evidence], noun: str, whole: dict[int, Array], part: dict[int, Array]
+) -> Iterator[tuple[str, float, str]]:
+    """A constant factor on this part of the whole, by the samples' identities."""
     factors = []
     for item in items:
         for row in np.flatnonzero(item.failed & item.plain):
-            place = int(np.abs(np.where(np.isfinite(item.exact[row]), item.exact[row], 0)).argmax())
-            if item.exact[row, place] != 0 and np.isfinite(item.got[row, place]):
-                factors.append(item.got[row, place] / item.exact[row, place])
+            carried = part[id(item.sample)][row]
+            place = int(np.abs(np.where(np.isfinite(carried), carried, 0)).argmax())
+            off = item.got[row, place] - item.exact[row, place]
+            if carried[place] != 0 and np.isfinite(off):
+                factors.append(1.0 + off / carried[place])
     if len(factors) < 3:
-        return None
+        return
     factor = float(np.median(factors))
     if not np.isfinite(factor) or factor == 0.0:
-        return None
+        return
     steady = np.abs(np.array(factors) - factor) < 0.1 * abs(factor - 1.0)
     if abs(factor - 1.0) < 1e-4 and steady.mean() < 0.5:
-        return None
-    name = "sign-flipped" if abs(factor + 1.0) < 1e-4 else "wrong-factor"
-    mistake = Mistake(name, lambda sample: sample_exact(sample) * factor)
-    exact = {id(item.sample): item.exact for item in items}
+        return
 
-    def sample_exact(sample: Sample) -> Array:
-        return exact[id(sample)]
+    def predicted(sample: Sample) -> Array:
+        return whole[id(sample)] + (factor - 1.0) * part[id(sample)]
 
-    share, rows = _share(mistake, items)
-    if share < ENOUGH:
-        return None
-    return name, share, f"{factor:.7g} times the right answer on {counted(rows, 'failing row')}"
+    flipped = part is whole and abs(factor + 1.0) < 1e-4
+    name = "sign-flipped" if flipped else "wrong-factor"
+    share, rows = _share(Mistake(name, predicted), items)
+    if share >= ENOUGH:
+        yield name, share, f"{factor:.7g} times {noun} on {counted(rows, 'failing row')}"

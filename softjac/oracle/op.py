@@ -24,8 +24,9 @@ def _always(sample: Sample) -> bool:
 class Mistake:
     """A formula people write by mistake: what it gives on a sample.
 
-    applies says where the prediction means anything (a lost scale needs a scale); layout, that the
-    mistake mixes up the rows of a call.
+    A prediction may be masked where rounding decides: where it is a finite number under the mask,
+    any finite number may come of it; else anything. applies says where the prediction means
+    anything (a lost scale needs a scale); layout, that the mistake mixes up the rows of a call.
     """
 
     id: str

@@ -57,10 +57,11 @@ DERIVATIVE: dict[str, Entry] = {
         ("hls4ml#42",),
     ),
     "wrong-factor": Entry(
-        "Every element is off by the same constant factor.",
+        "Every element, or the sum that is taken off each, is off by the same constant factor.",
         "The candidate returns c times the right result with one c for all elements (2, 1/2, "
-        "1/n, 1/rows are usual). Averaging over the batch or the classes belongs to the loss, "
-        "not to softmax; a factor 2 comes from adding a term and its mirror image.",
+        "1/n, 1/rows are usual), or has c times the right sum. Averaging over the batch or the "
+        "classes belongs to the loss, not to softmax; a factor 2 comes from adding a term and "
+        "its mirror image.",
         "Remove the factor; the evidence names its value.",
         ("fromscratchtoml#65",),
     ),

@@ -13,6 +13,7 @@ from softjac.oracle.sample import Sample
 __all__ = [
     "VECTOR_LENGTHS",
     "Array",
+    "as_computed",
     "body",
     "has_scale",
     "log",
@@ -23,6 +24,7 @@ __all__ = [
     "ragged",
     "rounded",
     "softmax",
+    "unknown_at",
     "unsure",
 ]
 
@@ -59,6 +61,11 @@ def rounded(values: Array, sample: Sample) -> Array:
         return values.astype(np.float32).astype(np.float64)
 
 
+def as_computed(values: Array, sample: Sample) -> Array:
+    """Values as arithmetic in float64 holds them, whatever the candidate's storage is."""
+    return values
+
+
 def narrowed(values: Array, sample: Sample) -> Array:
     """Values as the candidate's storage holds them, overflow and underflow included."""
     if sample.precision.bits > 16:
@@ -68,10 +75,15 @@ def narrowed(values: Array, sample: Sample) -> Array:
         return np.asarray(values.astype(dtype).astype(np.float64))
 
 
+def unknown_at(mask: Array | np.bool_ | bool, values: Array) -> Array:
+    """Values of which nothing is said where masked, not even that they are numbers."""
+    where = np.broadcast_to(mask, values.shape)
+    return np.ma.masked_array(np.where(where, np.nan, values), mask=where)
+
+
 def unsure(inputs: Array, values: Array) -> Array:
     """Values, unsure in the rows where the inputs are not finite."""
-    mask = ~np.isfinite(inputs).all(axis=1, keepdims=True)
-    return np.ma.masked_array(values, mask=np.broadcast_to(mask, values.shape))
+    return unknown_at(~np.isfinite(inputs).all(axis=1, keepdims=True), values)
 
 
 def body(sample: Sample, lanes: int) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from softjac.oracle.mistakes.arithmetic import (
     VECTOR_LENGTHS,
     Array,
+    as_computed,
     body,
     has_scale,
     log,
@@ -20,6 +21,7 @@ from softjac.oracle.mistakes.arithmetic import (
     ragged,
     rounded,
     softmax,
+    unknown_at,
 )
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
@@ -39,6 +41,7 @@ __all__ = [
 
 Formula = Callable[[Sample], Array]
 Shift = Callable[[Sample], Array]
+Held = Callable[[Array, Sample], Array]
 
 # What a maximum is started from; what logits or exponents are clipped to; what is added to a sum.
 FLOORS = (
@@ -92,14 +95,14 @@ def log_of_softmax(sample: Sample) -> Array:
     """log(softmax(x)): -inf where a probability underflows, unsure where it is subnormal."""
     kept = rounded(sample.y, sample)
     tiny = sample.precision.tiny
-    return np.ma.masked_array(log(kept), mask=(sample.y < 1e3 * tiny) & (sample.y > 1e-10 * tiny))
+    return unknown_at((sample.y < 1e3 * tiny) & (sample.y > 1e-10 * tiny), log(kept))
 
 
 def log_of_stored_softmax(sample: Sample) -> Array:
     """The same where probabilities are stored in 16 bits; unsure where they are subnormal there."""
     kept = narrowed(sample.y, sample)
     least = 2.0**-14 if sample.precision.name == "float16" else sample.precision.tiny
-    return np.ma.masked_array(log(kept), mask=(sample.y < least) & (sample.y > least * 2.0**-12))
+    return unknown_at((sample.y < least) & (sample.y > least * 2.0**-12), log(kept))
 
 
 def log_shifted_once() -> tuple[Mistake, ...]:
@@ -132,24 +135,26 @@ def log_of_wrong_sums() -> tuple[Mistake, ...]:
         Mistake(name, partial(_log_shifted, shift=shift), layout=layout)
         for name, shift, layout in _shifts()
     ]
+    unshifted = partial(_log_shifted, shift=_nothing, held=as_computed)
+    found.append(Mistake("no-max-subtraction", unshifted))
     for epsilon in EPSILONS:
         padded = partial(_log_shifted, shift=_own_maximum, padding=epsilon)
         found.append(Mistake("epsilon-in-denominator", padded))
     return tuple(found)
 
 
-def _log_shifted(sample: Sample, shift: Shift, padding: float = 0.0) -> Array:
+def _log_shifted(sample: Sample, shift: Shift, padding: float = 0.0, held: Held = rounded) -> Array:
     """A logarithm of shifted terms; unsure where the sum is tiny, or rounding hides the mistake."""
     moved = shift(sample)
-    terms = rounded(np.exp(rounded(sample.z - moved, sample)), sample)
-    total = rounded(terms.sum(axis=1, keepdims=True) + padding, sample)
+    terms = held(np.exp(rounded(sample.z - moved, sample)), sample)
+    total = held(terms.sum(axis=1, keepdims=True) + padding, sample)
     faint = (total < 1e8 * sample.precision.tiny) & (total > 0.0)
     level = log(total)
     made = sample.z - moved - level
     unit = sample.precision.u + sample.precision.u_out
     blurred = 16.0 * unit * (1.0 + np.abs(sample.z) + np.abs(moved) + np.abs(level))
     hidden = np.isfinite(made) & (np.abs(made - sample.log_y) <= blurred)
-    return np.ma.masked_array(made, mask=faint | hidden)
+    return np.ma.masked_array(unknown_at(faint, made), mask=faint | hidden)
 
 
 def wrong_probabilities() -> Iterator[tuple[str, Formula, bool]]:
@@ -164,7 +169,7 @@ def wrong_probabilities() -> Iterator[tuple[str, Formula, bool]]:
 
 def _shifts() -> Iterator[tuple[str, Shift, bool]]:
     """What is taken off the logits instead of their maximum; whether it mixes up rows."""
-    yield "no-max-subtraction", lambda s: np.zeros((s.rows, 1)), False
+    yield "no-max-subtraction", _nothing, False
     for floor in FLOORS:
         yield "max-from-constant", partial(_floored, floor=floor), False
     places: list[Callable[[int], slice | Array]]
@@ -188,6 +193,8 @@ def _of_nothing_else() -> Iterator[tuple[str, Formula]]:
 def _of_one_row() -> Iterator[tuple[str, Formula]]:
     """Formulas of a row by itself."""
     yield "no-max-subtraction", _narrow
+    yield "no-max-subtraction", partial(_normalised, shift=_nothing, held=as_computed)
+    yield "no-max-subtraction", _less_logarithm
     yield "shift-in-one-place", _numerator_only
     yield "shift-in-one-place", _denominator_only
     for limit in LIMITS:
@@ -222,17 +229,23 @@ def _of_tails(lanes: int) -> Iterator[tuple[str, Formula]]:
     yield "tail-leaks-in", partial(_ones_summed, lanes=lanes)
 
 
-def _normalised(sample: Sample, shift: Shift) -> Array:
+def _normalised(sample: Sample, shift: Shift, held: Held = rounded) -> Array:
     """exp(z - shift) over its sum, as the candidate's arithmetic has it; unsure where that is tiny.
 
     A tiny sum has few bits left, and its reciprocal may overflow where its quotient does not.
     """
     moved = shift(sample)
-    weights = rounded(np.exp(rounded(sample.z - moved, sample)), sample)
-    total = rounded(weights.sum(axis=1, keepdims=True), sample)
+    weights = held(np.exp(rounded(sample.z - moved, sample)), sample)
+    total = held(weights.sum(axis=1, keepdims=True), sample)
     faint = (total < 1e8 * sample.precision.tiny) & (total > 0.0)
-    faint |= ~np.isfinite(moved)
-    return np.ma.masked_array(weights / total, mask=np.broadcast_to(faint, weights.shape))
+    return unknown_at(faint, weights / total)
+
+
+def _less_logarithm(sample: Sample) -> Array:
+    """exp(z - log Σ exp(z)), without the maximum."""
+    total = rounded(np.exp(rounded(sample.z, sample)).sum(axis=1, keepdims=True), sample)
+    faint = (total < 1e8 * sample.precision.tiny) & (total > 0.0)
+    return unknown_at(faint, np.exp(sample.z - log(total)))
 
 
 def _narrow(sample: Sample) -> Array:
@@ -241,7 +254,7 @@ def _narrow(sample: Sample) -> Array:
     total = narrowed(weights.sum(axis=1, keepdims=True), sample)
     made = weights / total
     faint = (weights < 2.0**10 * 2.0**-14) if sample.precision.name == "float16" else False
-    return np.ma.masked_array(made, mask=np.broadcast_to(faint, made.shape))
+    return unknown_at(faint, made)
 
 
 def _weighed_from(sample: Sample, places: Callable[[int], Array]) -> Array:
@@ -270,6 +283,11 @@ def _denominator_only(sample: Sample) -> Array:
     """The maximum is taken off below the line only."""
     total = np.exp(-sample.gap).sum(axis=1, keepdims=True)
     return np.asarray(rounded(np.exp(rounded(sample.z, sample)), sample) / total)
+
+
+def _nothing(sample: Sample) -> Array:
+    """Nothing is taken off."""
+    return np.zeros((sample.rows, 1))
 
 
 def _floored(sample: Sample, floor: float) -> Array:
@@ -383,7 +401,7 @@ def _zeros_summed(sample: Sample, lanes: int) -> Array:
     shift = sample.z.max(axis=1, keepdims=True)
     extra = -sample.n % lanes * np.exp(-shift)
     made = weights / (weights.sum(axis=1, keepdims=True) + extra)
-    return np.ma.masked_array(made, mask=np.broadcast_to(shift < -80.0, made.shape))
+    return unknown_at(shift < -80.0, made)
 
 
 def _zeros_seen(sample: Sample, lanes: int) -> Array:

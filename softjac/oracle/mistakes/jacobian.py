@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from softjac.oracle.mistakes.arithmetic import Array, has_scale, unsure
+from softjac.oracle.mistakes.arithmetic import Array, has_scale, unknown_at, unsure
 from softjac.oracle.mistakes.forward import wrong_probabilities
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
@@ -37,7 +37,6 @@ def softmax_jacobian() -> tuple[Mistake, ...]:
         _of("dot-sign", matrix(lambda y: y * (1.0 + y), 1.0)),
         _of("sign-flipped", matrix(lambda y: -y * (1.0 - y), 1.0)),
         _of("missing-dot", matrix(lambda y: y, 0.0)),
-        _of("missing-dot", matrix(lambda y: y, -1.0)),
         _of("log-softmax-formula", lambda y: _eye(y) - y[:, None, :]),
         _of("log-softmax-formula", lambda y: _eye(y) - y[:, :, None]),
         *_common(right),
@@ -83,7 +82,7 @@ def _common(right: Matrix) -> tuple[Mistake, ...]:
         y = np.ma.asarray(formula(sample))
         made = _flat(sample, right(y.filled(np.nan)))
         mask = np.ma.getmaskarray(y).any(axis=1, keepdims=True)
-        return np.ma.masked_array(made, mask=np.broadcast_to(mask, made.shape))
+        return unknown_at(mask, made)
 
     return (
         _of("identity", _eye),

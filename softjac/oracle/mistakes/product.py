@@ -18,6 +18,7 @@ from softjac.oracle.mistakes.arithmetic import (
     ragged,
     rounded,
     softmax,
+    unknown_at,
     unsure,
 )
 from softjac.oracle.mistakes.forward import wrong_probabilities
@@ -213,8 +214,7 @@ def _from_wrong(form: Product) -> tuple[Mistake, ...]:
         y = np.ma.asarray(formula(sample))
         wrong = sample.with_probabilities(y.filled(np.nan))
         mask = np.ma.getmaskarray(y).any(axis=1, keepdims=True)
-        made = form(wrong, form.of(wrong))
-        return np.ma.masked_array(made, mask=np.broadcast_to(mask, made.shape))
+        return unknown_at(mask, form(wrong, form.of(wrong)))
 
     return tuple(
         Mistake(name, partial(predict, formula=formula), _from_logits, layout)
@@ -237,7 +237,7 @@ def _logarithmic(form: Product) -> tuple[Mistake, ...]:
         faint = (kept < 1e3 * sample.precision.tiny) & ~lost
         mask = faint.any(axis=1, keepdims=True) & ~spoilt
         made = np.where(spoilt, np.nan, form(sample, form.of(sample)))
-        return np.ma.masked_array(made, mask=np.broadcast_to(mask, made.shape))
+        return unknown_at(mask, made)
 
     return (
         Mistake("log-of-softmax", through_probabilities),

@@ -45,6 +45,7 @@ PATTERNS = (
     sums.rounding,
     precision.twice,
     precision.narrower,
+    places.diagonal,
     circumstances.rows,
 )
 

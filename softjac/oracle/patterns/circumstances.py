@@ -18,6 +18,9 @@ __all__ = ["following", "fresh", "gaps", "layout", "masked", "refilled", "rows"]
 Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
 
+# A new process has tried a Python callable on rows of so many, to see which arrays it takes.
+FIRST = 3
+
 
 def layout(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Wrong after other calls, or at some alignments, only."""
@@ -138,7 +141,8 @@ def fresh(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         for item in failing
         for row in np.flatnonzero(item.failed)[:2]
     ]
-    alone = [task for task in alone if trial.allows(task)][:6]
+    alone = [task for task in alone if trial.allows(task)]
+    alone = ([task for task in alone if task.n > FIRST] or alone)[:6]
     if trial.candidate.takes_rows:  # a row alone is another call than the one that failed
         alone = _wrong_after(trial, others, alone)
     for task in alone:

@@ -66,8 +66,8 @@ def _measured(trial: Trial, n: int) -> Iterator[Explained]:
         return  # not even near 0 is it an exponential
     if not _same_alone(trial, gaps, few, size, wrong, n):
         return  # a matter of the other rows of its call
-    if not np.isfinite(few[wrong]).any() and _overflows(trial, gaps, wrong, n):
-        return  # exp(+r): a wrong shift
+    if not np.isfinite(few[wrong]).any():
+        return  # no exponential of what is below 0 overflows: it is a wrong shift
     worst = float(np.abs(error).max())
     if np.ptp(error[gaps < 1.0]) < 0.1 * worst and wrong.all():
         return  # a factor on some elements, whatever their distance
@@ -88,7 +88,8 @@ def _measured(trial: Trial, n: int) -> Iterator[Explained]:
     factor = _factor(trial, gaps, value)
     if factor is not None:
         words = f"exp(x - max), measured, is exp({factor:.6g} (x - max))"
-        yield "inaccurate-exp" if _of_another_base(factor) else "missing-scale", 1.0, words
+        name = "missing-scale" if "x" in trial.candidate.inputs else "unknown"  # y has its scale
+        yield "inaccurate-exp" if _of_another_base(factor) else name, 1.0, words
         return
     near, far = gaps[wrong].min(), gaps[wrong].max()
     words = f"exp(x - max), measured, is wrong for x - max from {-far:.4g} to {-near:.4g}"
@@ -225,14 +226,6 @@ def _blurred(trial: Trial, exact: Array, n: int, tops: int) -> Array:
         unit = trial.precision.u + trial.precision.u_out
         blurred = blurred + (16.0 + n) * unit * (tops / (n - tops) + exact)
     return blurred
-
-
-def _overflows(trial: Trial, gaps: Array, wrong: Array, n: int) -> bool:
-    """Whether all is right up to where exp(r), or a sum of so many, overflows, and wrong beyond."""
-    limit = 709.78 if trial.precision.name == "float64" else 88.72
-    least = limit - (np.log(n) if trial.op.name == "log_softmax" else 0.0)
-    low, high = gaps[wrong].min(), gaps[~wrong].max(initial=0.0)
-    return bool(high < low and low > least and high <= limit)
 
 
 def _is_clamped(values: Array, wrong: Array, gaps: Array) -> bool:

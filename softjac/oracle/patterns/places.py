@@ -11,7 +11,7 @@ from softjac.oracle.failure import counted
 from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
 from softjac.oracle.trial import Trial
 
-__all__ = ["exchanged", "lane", "largest", "last", "tail"]
+__all__ = ["diagonal", "exchanged", "lane", "largest", "last", "tail"]
 
 Explained = tuple[str, float, str]
 
@@ -41,6 +41,20 @@ def tail(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             words = f"only the last n mod {lanes} elements are wrong, in {counted(rows, 'row')}"
             yield name, 1.0, words
             return
+
+
+def diagonal(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Wrong only on the diagonal of the Jacobian, or only off it."""
+    if trial.op.output != "jac":
+        return
+    on, off = False, False
+    for item in items:
+        wrong = wrong_places(item).reshape(-1, item.sample.n, item.sample.n)
+        same = np.eye(item.sample.n, dtype=bool)
+        on |= bool((wrong & same).any())
+        off |= bool((wrong & ~same).any())
+    if on != off:
+        yield "unknown", 1.0, f"only elements {'on' if on else 'off'} the diagonal are wrong"
 
 
 def last(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:

@@ -11,7 +11,7 @@ from softjac.oracle.evidence import Evidence, wrong_places
 from softjac.oracle.failure import counted
 from softjac.oracle.trial import Trial
 
-__all__ = ["LEAST", "NARROWER", "few_bits", "have_bits", "narrower", "offset", "twice"]
+__all__ = ["LEAST", "NARROWER", "few_bits", "have_bits", "narrower", "offset", "too_late", "twice"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
@@ -79,16 +79,17 @@ def few_bits(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
 
 
 def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
-    """Errors of the size of a narrower rounding, everywhere."""
+    """Errors of the size of a narrower rounding, everywhere; in wide storage to either side."""
     if trial.op.name == "softmax" and _is_affine(items):
         return
-    worst, off_bound, elements = 0.0, 0, 0
+    worst, off_bound, elements, larger = 0.0, 0, 0, 0
     for item in items:
         rows = item.failed & item.plain
         if not rows.any():
             continue
         wrong = wrong_places(item)[item.plain[item.failed]]
         off_bound, elements = off_bound + int(wrong.sum()), elements + wrong.size
+        larger += int((wrong & (item.got[rows] > item.exact[rows])).sum())
         with np.errstate(all="ignore"):
             size = np.abs(item.exact[rows])
             largest = size.max(axis=1, keepdims=True)
@@ -100,11 +101,27 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         return
     if not LEAST[trial.precision.name] <= worst < 2.0**-5:
         return
+    one_sided = not 0.02 * off_bound < larger < 0.98 * off_bound
+    if trial.op.vector is None and not trial.precision.u_out and one_sided:
+        return  # what is always too small, or too large, was not rounded
     failing = {item.sample.n for item in items if (item.failed & item.plain).any()}
+    if too_late(trial, min(failing)):
+        return
     if any(min(failing) < n < max(failing) for n in trial.lengths - trial.wrong_lengths):
         return  # a matter of lengths
     if 5 * off_bound > elements or worst < 4.0 * trial.precision.u_out:
         yield "low-precision", 1.0, f"errors up to {worst:.2g} of the row's largest element"
+
+
+def too_late(trial: Trial, shortest: int) -> bool:
+    """Whether rows are right up to a length at which few bits would have shown.
+
+    One rounding to a narrower type is far beyond the bound of a few terms; where the storage itself
+    is narrow, and its rounding allowed, it takes hundreds.
+    """
+    sound = trial.lengths - trial.wrong_lengths
+    most = 500 if trial.precision.u_out else 64
+    return shortest > most and any(8 < n < shortest for n in sound)
 
 
 def _is_affine(items: list[Evidence]) -> bool:

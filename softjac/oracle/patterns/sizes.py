@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from softjac.oracle.evidence import Evidence
+from softjac.oracle.inquiry import ask, overflowing
 from softjac.oracle.patterns.weights import counts_of
 from softjac.oracle.plan import VOCABULARIES, Task
 from softjac.oracle.trial import Trial
@@ -59,6 +60,9 @@ def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     edges = [n for n, other in ((low, below), (high, above)) if other]
     if any(_worst(trial, n) > 1.0 for n in beside) or any(_worst(trial, n) < JUMP for n in edges):
         return
+    if not above and _is_number_of_terms(trial, below, low):
+        yield "unknown", 1.0, f"wrong where more than {below} terms count, however long the row is"
+        return
     near_edge = any(abs(below + 1 - edge) <= 2 for edge in (2**15, 2**16))
     if not above and near_edge and not _last_is_counted(trial, low):
         yield "index-overflow", 1.0, f"wrong from n = {low} on, right up to n = {below}"
@@ -66,6 +70,17 @@ def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         until = f"to {high} only" if high < most else "on"
         words = f"wrong at lengths from {low} {until}; right up to {below}"
         yield "size-specialised", 1.0, words
+
+
+def _is_number_of_terms(trial: Trial, most: int, n: int) -> bool:
+    """Whether a row of n is right with so many terms, wherever they stand, and nearly none else.
+
+    The outermost of them are the largest, so that it shows if one is lost.
+    """
+    ends = (np.arange(n) == 0) | (np.arange(n) == most - 1)
+    logits = np.where(np.arange(n) < most, 4.0 * ends, -0.9 * overflowing(trial))
+    batch = ask(trial, np.stack([logits, logits[::-1]]), np.stack([ends, ends[::-1]]) * 1.0)
+    return batch is not None and not batch.failed().any()
 
 
 def _last_is_counted(trial: Trial, n: int) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from softjac.oracle.evidence import Evidence
 from softjac.oracle.fit import judge
 from softjac.oracle.inquiry import ask
-from softjac.oracle.patterns.precision import LEAST
+from softjac.oracle.patterns.precision import LEAST, too_late
 from softjac.oracle.trial import Trial
 
 __all__ = ["rounding", "stalls"]
@@ -28,7 +28,8 @@ FLUSHED, NORMAL = 2.0**-25, 2.0**-14
 def stalls(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """A sum of few bits: equal terms by the thousand are counted up to a power of two.
 
-    That many terms are counted rightly wherever they stand, so it is no limit on the length.
+    Half as many terms swallow quarters then, in fewer places than are counted: so it is no limit
+    on their number.
     """
     if trial.op.output == "jac":
         return
@@ -45,10 +46,9 @@ def stalls(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     stuck = [n for n in wrong if abs(counted[n] * n / limit - 1.0) < 0.02] if limit else []
     if limit < 2**8 or wrong != stuck:
         return
-    late = np.zeros((1, min(wrong)))
-    late[:, -limit:] = 1.0
-    share = _counted(trial, late)
-    if share is not None and abs(share - 1.0) < 0.02:
+    terms = np.where(np.arange(limit) < limit // 2, 1.0, 0.25)[None]
+    shares = [_counted(trial, terms), _counted(trial, terms[:, ::-1])]
+    if any(share is not None and share < 0.9 for share in shares):
         yield "low-precision-sum", 1.0, f"a sum of equal terms stops growing after {limit} of them"
 
 
@@ -96,11 +96,13 @@ def rounding(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Rows whose shape is right and whose one number is off by about a 16-bit rounding.
 
     A sum is off by more where it is longer; any other number by as much at all lengths. With so few
-    bits either is off at lengths below 500 already: what begins later is a term that is missing.
+    bits either is off in short rows already: what begins later is a term that is missing. And it
+    is off to either side there: what is always too small, or too large, was not rounded.
     """
     if trial.op.output == "jac":
         return
     shortest, worst, sizes = np.inf, 0.0, {True: 0.0, False: 0.0}
+    sides: list[Array] = []
     for item in items:
         rows = item.failed & item.plain & np.isfinite(item.got).all(axis=1)
         if not rows.any():
@@ -115,13 +117,18 @@ def rounding(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         if not (judged.ratio[rows] <= 1.0).all():
             return
         shortest = min(shortest, item.sample.n)
+        if item.sample.n < 500:
+            sides.append(judged.numbers[rows, 0] > 0.0)
         off = np.abs(judged.numbers[:, 0]) * bound.windows[0] / np.maximum(size, NORMAL)
         largest = float(off[rows].max())
         worst = max(worst, largest)
         if not 8 < item.sample.n < 500:
             sizes[item.sample.n > 8] = max(sizes[item.sample.n > 8], largest)
-    if shortest >= 500 or worst > 2.0**-4:
+    if not sides or too_late(trial, int(shortest)) or worst > 2.0**-4:
         return  # a term is missing, or counted twice
+    more = np.concatenate(sides).mean()
+    if trial.op.vector is None and not 0.02 < more < 0.98:
+        return
     if sizes[True] > 4.0 * sizes[False]:
         yield "low-precision-sum", 1.0, f"one number a row is off, from n = {shortest} on"
     elif LEAST[trial.precision.name] <= worst < 2.0**-6:
