@@ -207,7 +207,9 @@ def _wrong_factor(
         return
 
     def predicted(sample: Sample) -> Array:
-        return whole[id(sample)] + (factor - 1.0) * part[id(sample)]
+        exact, carried = whole[id(sample)], part[id(sample)]
+        off = np.where(np.isfinite(carried), (factor - 1.0) * carried, 0.0)  # -inf stays -inf
+        return np.asarray(np.where(np.isinf(exact), factor * exact, exact + off))
 
     flipped = part is whole and abs(factor + 1.0) < 1e-4
     name = "sign-flipped" if flipped else "wrong-factor"

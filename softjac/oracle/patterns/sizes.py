@@ -61,7 +61,8 @@ def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     if any(_worst(trial, n) > 1.0 for n in beside) or any(_worst(trial, n) < JUMP for n in edges):
         return
     if not above and _is_number_of_terms(trial, below, low):
-        yield "unknown", 1.0, f"wrong where more than {below} terms count, however long the row is"
+        words = f"rows of {low} are right where no more than {below} of their terms count"
+        yield "unknown", 1.0, f"{words}: it is no matter of the length"
         return
     near_edge = any(abs(below + 1 - edge) <= 2 for edge in (2**15, 2**16))
     if not above and near_edge and not _last_is_counted(trial, low):
