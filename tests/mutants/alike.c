@@ -410,7 +410,7 @@ void jacobian_diagonal_assigned(const float *y, float *jac, size_t rows, size_t 
 }
 
 // 1 - y_i on the diagonal, right elsewhere.
-// @softmax_jacobian | values | unknown or missing-probability-factor
+// @softmax_jacobian | values | missing-probability-factor
 void jacobian_diagonal_no_factor(const float *y, float *jac, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, y += n)
         for (size_t i = 0; i < n; i++)

@@ -101,9 +101,9 @@ DERIVATIVE: dict[str, Entry] = {
     ),
     "missing-probability-factor": Entry(
         "The probability that multiplies each element, or each term of the sum, is missing.",
-        "The candidate computes dx_i = dy_i - sum_j y_j dy_j, or y_i (dy_i - sum_j dy_j). The "
-        "Jacobian is diag(y) - y y^T, so that both factors belong there: "
-        "dx_i = y_i (dy_i - sum_j y_j dy_j).",
+        "The candidate computes dx_i = dy_i - sum_j y_j dy_j, or y_i (dy_i - sum_j dy_j), or has "
+        "1 - y_i on the Jacobian's diagonal for y_i (1 - y_i). The Jacobian is diag(y) - y y^T, so "
+        "that both factors belong there: dx_i = y_i (dy_i - sum_j y_j dy_j).",
         "Multiply the difference, and each term of the sum, by its y. (With no factor before the "
         "bracket it is the JVP of log_softmax: if that was meant, judge it as log_softmax_jvp.)",
         ("fromscratchtoml#65",),

@@ -37,6 +37,7 @@ def softmax_jacobian() -> tuple[Mistake, ...]:
         _of("dot-sign", matrix(lambda y: y * (1.0 + y), 1.0)),
         _of("sign-flipped", matrix(lambda y: -y * (1.0 - y), 1.0)),
         _of("missing-dot", matrix(lambda y: y, 0.0)),
+        _of("missing-probability-factor", matrix(lambda y: 1.0 - y, -1.0)),
         _of("log-softmax-formula", lambda y: _eye(y) - y[:, None, :]),
         _of("log-softmax-formula", lambda y: _eye(y) - y[:, :, None]),
         *_common(right),
