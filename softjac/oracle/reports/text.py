@@ -207,7 +207,8 @@ def remark(found: Counterexample) -> str:
     size, *circumstances = where.split(", ")
     if size != f"n = {found.n}":
         return found.detail
-    return ", ".join([*(one for one in circumstances if not one.startswith("element ")), what])
+    apart = [one for one in circumstances if not one.startswith("element ")]
+    return ", ".join([*apart, what.removeprefix("relation: ")])
 
 
 def counterexample_title(found: Counterexample) -> str:
