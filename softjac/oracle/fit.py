@@ -161,7 +161,25 @@ def _two_numbers(
         if exact is not None:
             error[row], best[row] = exact
         refuted += error[row] > 1.0
-    return best, error, np.abs(best[:, 0])
+    return best, error, _least_likely(weighted, slopes, bound, best, error)
+
+
+def _least_likely(
+    weighted: Array, slopes: list[Array], bound: Bound, best: Array, error: Array
+) -> Array:
+    """|δ| of the first number, or what is likely of it where that leaves every element in bound.
+
+    The best fit follows the rounding of the results, which in 16 bits is far above that of a sum.
+    """
+    least, likely = np.abs(best[:, 0]), bound.likely[0]
+    rows = np.flatnonzero((least > likely) & (error <= 1.0))
+    first = np.clip(best[rows, 0], -likely[rows], likely[rows])
+    rest, window = weighted[rows] - first[:, None] * slopes[0][rows], bound.windows[1][rows]
+    second = np.clip(_least_squares(rest, [slopes[1][rows]])[:, 0], -window, window)
+    for number in (best[rows, 1], second, 0.0 * second):
+        within = (np.abs(rest - number[:, None] * slopes[1][rows]) <= 1.0).all(axis=1)
+        least[rows[within]] = np.minimum(least[rows[within]], np.abs(first[within]))
+    return least
 
 
 def _least_squares(weighted: Array, slopes: list[Array], weights: Array | None = None) -> Array:

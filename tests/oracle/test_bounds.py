@@ -203,6 +203,21 @@ def test_a_common_normaliser_may_be_off_by_its_sum_and_no_more() -> None:
     assert judge(0.9 * window * exact[0], bound).suspect.all()
 
 
+def test_results_rounded_to_sixteen_bits_make_no_sum_suspect() -> None:
+    """A JVP computed in double and rounded once: the best fit follows that rounding alone."""
+    for n in (3, 8, 33, 130):
+        precision = PRECISIONS["float16"]
+        rows = [Row("normal", "normal", 0, key) for key in range(200)]
+        inputs = make(rows, n, OPS["softmax_jvp"], ("x", "x_dot"), precision, 1.0)
+        sample = Sample(inputs, precision=precision)
+        exact = reference.answer(OPS["softmax_jvp"], sample)
+        bound = OPS["softmax_jvp"].bound(sample, exact[0])
+        got = exact[0].astype(np.float16).astype(np.float64)
+        judged = judge(reference.residual(got, exact), bound)
+        assert judged.ratio.max() <= 1.0
+        assert not judged.suspect.any()
+
+
 def test_nothing_is_excused_by_an_absolute_tolerance() -> None:
     """At n = 10^6, where outputs are 1e-6, an all-zero and a diagonal-only result are refuted."""
     rows = [Row("normal", "normal", 0, 9)]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from softjac.oracle.call import Layout
 from softjac.oracle.failure import Batch, Failure, bits
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import ROOMY, Task
@@ -26,6 +27,7 @@ def check(trial: Trial) -> CheckResult:
     if trial.candidate.kind == "c":
         _first_of_all(trial)
         _often(trial)
+        _after_nothing(trial)
     planned = (Task("kinds", n, 8, trial.seed + 3) for n in LENGTHS)
     for task in trial.possible(planned):
         rounds = 3 if trial.effort.name == "quick" else 8
@@ -74,6 +76,17 @@ def _often(trial: Trial) -> None:
             _compare(trial, batches[0], batch, "at once")
             if trial.fails("state"):
                 return
+
+
+def _after_nothing(trial: Trial) -> None:
+    """A call, again after one of no classes and after one of no rows, where these are allowed."""
+    for task in trial.possible([Task("plain", 33, 8, trial.seed + 3)]):
+        first = trial.run([task])[0]
+        for n, rows in (0, 1), (5, 0):
+            nothing = Task("simple", n, rows, layout=Layout())
+            if trial.candidate.allows(n, rows, trial.shapes.strides(nothing)):
+                trial.run_aside([nothing])
+                _compare(trial, first, trial.run([task])[0], "after a call of nothing")
 
 
 def _refill(trial: Trial, n: int) -> None:
