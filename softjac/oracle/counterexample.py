@@ -12,7 +12,6 @@ from softjac._errors import ArgumentError
 from softjac.oracle.call import Layout
 from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.findings import Counterexample
-from softjac.oracle.judging import judge_rows
 from softjac.oracle.plan import EFFORTS, Effort, Task
 from softjac.oracle.trial import Trial
 
@@ -54,13 +53,7 @@ def _is_wrong(trial: Trial, failure: Failure) -> bool:
     if failure.kind != "value" or batch.judged is None:
         return True
     given = {role: array[row] for role, array in batch.inputs.items()}
-    exactly = judge_rows(
-        trial.op,
-        trial.sample(given, batch.task.scale),
-        batch.got[row],
-        own_sums=trial.own_sums,
-        differentiated=trial.library_derivative,
-    )[1]
+    exactly = trial.judged(given, batch.task.scale, batch.got[row])[1]
     batch.judged.replace(np.array([failure.row]), exactly)
     return bool(exactly.ratio[0] > 1.0)
 

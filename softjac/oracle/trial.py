@@ -13,6 +13,7 @@ from softjac.oracle.call import Call, Outcome
 from softjac.oracle.candidate import Candidate, open_sandbox
 from softjac.oracle.failure import Batch, Failure, beside
 from softjac.oracle.findings import CheckResult, Status
+from softjac.oracle.fit import Judged
 from softjac.oracle.inputs import make, storage
 from softjac.oracle.judging import judge_rows
 from softjac.oracle.op import Op
@@ -280,19 +281,23 @@ class Trial:
             role: np.concatenate([batch.inputs[role] for batch in batches])
             for role in batches[0].inputs
         }
-        sample = self.sample(joined, batches[0].task.scale)
-        exact, judged = judge_rows(
-            self.op,
-            sample,
-            np.concatenate([batch.got for batch in batches]),
-            own_sums=self.own_sums,
-            differentiated=self.library_derivative,
-        )
+        got = np.concatenate([batch.got for batch in batches])
+        exact, judged = self.judged(joined, batches[0].task.scale, got)
         start = 0
         for batch in batches:
             part = slice(start, start + batch.rows)
             batch.exact, batch.judged = exact[part], judged.take(part)
             start += batch.rows
+
+    def judged(self, inputs: dict[str, Array], scale: float, got: Array) -> tuple[Array, Judged]:
+        """The exact answer, and the verdict on each row of `got`, as this candidate is judged."""
+        return judge_rows(
+            self.op,
+            self.sample(inputs, scale),
+            got,
+            own_sums=self.own_sums,
+            differentiated=self.library_derivative,
+        )
 
     def collect(self, check: str, batch: Batch) -> None:
         """Keeps the failures of a judged batch, and what it shows of lengths and time."""
