@@ -110,7 +110,6 @@ def verify(
     ldx, and scale.
     """
     from softjac.oracle import config
-    from softjac.oracle.reports.live import Live
 
     chosen = given(options)
     if every:
@@ -129,18 +128,19 @@ def verify(
             missing = "TARGET" if target is None else "--op"
             raise click.UsageError(f"{missing} is missing; or judge every candidate with --all")
         entries, chosen = [config.Entry(target, target, chosen)], {}
-    with Live(console(), quiet=quiet) as live:
-        live.progress("starting")  # JAX takes its time
-        from softjac.oracle.reference import keep_compiled
+    from softjac.oracle.judge_process import judging_beside
+
+    with judging_beside():  # it takes its time to start: meanwhile the rest is imported
         from softjac.oracle.reports.github import annotation
+        from softjac.oracle.reports.live import Live
         from softjac.oracle.reports.text import summary
         from softjac.oracle.run import judge, worst_status, write_reports
 
-        keep_compiled()
-        reports = [judge(entry, live, **chosen) for entry in entries]
-        if len(reports) > 1 and not quiet:
-            for style, line in summary(reports):
-                live.write(style, line)
+        with Live(console(), quiet=quiet) as live:
+            reports = [judge(entry, live, **chosen) for entry in entries]
+            if len(reports) > 1 and not quiet:
+                for style, line in summary(reports):
+                    live.write(style, line)
     wanted = {"json": json, "junit_xml": junit_xml, "html": html, "markdown": markdown}
     write_reports(reports, wanted, several=every)
     if os.environ.get("GITHUB_ACTIONS") == "true":

@@ -53,7 +53,7 @@ def _is_wrong(trial: Trial, failure: Failure) -> bool:
     if failure.kind != "value" or batch.judged is None:
         return True
     given = {role: array[row] for role, array in batch.inputs.items()}
-    exactly = trial.judged(given, batch.task.scale, batch.got[row])[1]
+    exactly = trial.judged(given, batch.task.scale, batch.got[row]).result()[1]
     batch.judged.replace(np.array([failure.row]), exactly)
     return bool(exactly.ratio[0] > 1.0)
 

@@ -145,7 +145,7 @@ class Patience:
 
 
 class ChildProcess:
-    """A worker in a process group of its own; what it prints is kept apart.
+    """A module of ours in a process group of its own; what it prints is kept apart.
 
     has_faulted is for the owner: whether a call of this child was broken off, so that locks and
     buffers of the candidate may be in disorder.
@@ -155,6 +155,7 @@ class ChildProcess:
         self,
         setup: object,
         *,
+        module: str = "softjac.oracle.worker",
         descriptors: Sequence[int] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -169,7 +170,7 @@ class ChildProcess:
         ours, theirs = socket.socketpair()
         package = str(Path(__file__).resolve().parents[2])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-        command = [sys.executable, "-P", "-m", "softjac.oracle.worker", str(theirs.fileno())]
+        command = [sys.executable, "-P", "-m", module, str(theirs.fileno())]
         with theirs:
             self._process = subprocess.Popen(
                 command,

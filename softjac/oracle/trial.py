@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from softjac.oracle import judge_process
 from softjac.oracle.call import Call, Outcome
 from softjac.oracle.candidate import Candidate, open_sandbox
 from softjac.oracle.failure import Batch, Failure, beside
@@ -261,13 +263,26 @@ class Trial:
 
     def judge(self, batches: Sequence[Batch]) -> None:
         """Judges batches against the reference within the bound, those of one length at once."""
+        self.judge_later(batches)()
+
+    def judge_later(self, batches: Sequence[Batch]) -> Callable[[], None]:
+        """Begins to judge batches, beside other work; calling the result takes the verdicts in."""
         alike: dict[tuple[int, float], list[Batch]] = {}
         for batch in batches:
-            self.rows += batch.rows
             if batch.got.size:
                 alike.setdefault((batch.task.n, batch.task.scale), []).append(batch)
-        for group in alike.values():
-            self._judge(group)
+        begun = [(group, self._judgement(group)) for group in alike.values()]
+
+        def finish() -> None:
+            for group, judgement in begun:
+                _deal(group, *judgement.result())
+            self._keep(batches)
+
+        return finish
+
+    def _keep(self, batches: Sequence[Batch]) -> None:
+        """Keeps some of the batches that have passed, for the diagnosis."""
+        self.rows += sum(batch.rows for batch in batches)
         kept = [
             batch
             for batch in batches
@@ -275,23 +290,21 @@ class Trial:
         ]
         self.passed.extend(kept[: max(0, KEPT - len(self.passed))])
 
-    def _judge(self, batches: list[Batch]) -> None:
-        """Judges batches of one length and scale."""
+    def _judgement(self, batches: list[Batch]) -> Future[tuple[Array, Judged]]:
+        """What batches of one length and scale are worth, one after the other."""
         joined = {
             role: np.concatenate([batch.inputs[role] for batch in batches])
             for role in batches[0].inputs
         }
         got = np.concatenate([batch.got for batch in batches])
-        exact, judged = self.judged(joined, batches[0].task.scale, got)
-        start = 0
-        for batch in batches:
-            part = slice(start, start + batch.rows)
-            batch.exact, batch.judged = exact[part], judged.take(part)
-            start += batch.rows
+        return self.judged(joined, batches[0].task.scale, got)
 
-    def judged(self, inputs: dict[str, Array], scale: float, got: Array) -> tuple[Array, Judged]:
+    def judged(
+        self, inputs: dict[str, Array], scale: float, got: Array
+    ) -> Future[tuple[Array, Judged]]:
         """The exact answer, and the verdict on each row of `got`, as this candidate is judged."""
-        return judge_rows(
+        return judge_process.submit(
+            judge_rows,
             self.op,
             self.sample(inputs, scale),
             got,
@@ -381,3 +394,12 @@ class Trial:
                 portion, size, seconds = [], 0, 0.0
         if portion:
             yield portion
+
+
+def _deal(batches: Sequence[Batch], exact: Array, judged: Judged) -> None:
+    """Gives each batch its rows of what was judged at once."""
+    start = 0
+    for batch in batches:
+        part = slice(start, start + batch.rows)
+        batch.exact, batch.judged = exact[part], judged.take(part)
+        start += batch.rows

@@ -40,7 +40,7 @@ def _relations(trial: Trial, task: Task) -> Iterator[tuple[str, Batch, Array]]:
     """(name, batch, error over bound of each row) for every relation of the op."""
     inputs, _ = trial.calls_of(task)
     batch = trial.run_inputs(task, inputs)
-    got, own = _own(trial, batch)
+    got, own = mine = _own(trial, batch)
     n, op = task.n, trial.op
     target = _sums(trial, batch)
     if target is not None:
@@ -63,14 +63,18 @@ def _relations(trial: Trial, task: Task) -> Iterator[tuple[str, Batch, Array]]:
         return
     turned = {role: value[:, ::-1].copy() for role, value in inputs.items()}
     other = trial.run_inputs(task, turned)
-    yield "reversing the classes reverses the result", other, _apart(trial, batch, other, True)
+    yield (
+        "reversing the classes reverses the result",
+        other,
+        _apart(trial, batch, mine, other, reverse=True),
+    )
     if op.vector is not None:
         doubled = dict(inputs)
         with np.errstate(over="ignore"):
             doubled[op.vector] = (inputs[op.vector] * 0.5).astype(trial.dtype)
         other = trial.run_inputs(task, doubled)
         halves = doubled[op.vector].astype(np.float64) * 2 == inputs[op.vector].astype(np.float64)
-        ratio = _apart(trial, batch, other, False, factor=2.0)
+        ratio = _apart(trial, batch, mine, other, factor=2.0)
         yield (
             "half the vector gives half the result",
             other,
@@ -81,7 +85,7 @@ def _relations(trial: Trial, task: Task) -> Iterator[tuple[str, Batch, Array]]:
         moved["x"] = (inputs["x"] + inputs["x"].dtype.type(64.0)).astype(trial.dtype)
         back = (moved["x"] - moved["x"].dtype.type(64.0)).astype(trial.dtype)
         other = trial.run_inputs(task, moved)
-        ratio = _apart(trial, batch, other, False)
+        ratio = _apart(trial, batch, mine, other)
         exact = (back == inputs["x"]).all(axis=1)
         yield "a shift of the logits changes nothing", other, np.where(exact, ratio, 0.0)
 
@@ -122,9 +126,17 @@ def _sums(trial: Trial, batch: Batch) -> Array | None:
     return None
 
 
-def _apart(trial: Trial, one: Batch, other: Batch, reverse: bool, factor: float = 1.0) -> Array:
+def _apart(
+    trial: Trial,
+    one: Batch,
+    mine: tuple[Array, Array],
+    other: Batch,
+    *,
+    reverse: bool = False,
+    factor: float = 1.0,
+) -> Array:
     """|one - factor · other| over the sum of their bounds, the worst of each row."""
-    got, own = _own(trial, one)
+    got, own = mine
     seen, seen_own = _own(trial, other)
     if reverse:
         seen, seen_own = seen[:, ::-1], seen_own[:, ::-1]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from softjac.oracle import reference
+from softjac.oracle import judge_process
 from softjac.oracle.failure import Batch
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.pace import Clock
@@ -18,6 +19,9 @@ from softjac.oracle.trial import Trial
 # From here on a length that the preconditions exclude is replaced by one near it.
 DENSE = 130
 
+# Portions whose judgement is still awaited when the next one runs.
+AHEAD = 4
+
 # Rows on which the second tier may find a sum improbable: random, without ties or structure.
 RANDOM_LOGITS = ("normal", "wide")
 RANDOM_VECTORS = ("normal", "positive")
@@ -27,22 +31,24 @@ def check(trial: Trial) -> CheckResult:
     """Judges rows of every kind and length while the time lasts."""
     budget = trial.effort.seconds * (2.0 if trial.candidate.kind == "python" else 1.0)
     probe(trial)
-    clock, spent = Clock(budget), trial.seconds - reference.seconds_compiling()
+    clock, spent = Clock(budget), trial.seconds + judge_process.seconds()
     queue = _queue(trial)
     done, suspects = 0, 0
+    judging: deque[tuple[list[Batch], Callable[[], None]]] = deque()
     for chunk in trial.chunks(queue):
-        elsewhere = trial.seconds - reference.seconds_compiling()
+        elsewhere = trial.seconds + judge_process.seconds()
         if done and clock.left(elsewhere - spent) < 0:
             left = len(queue) - done
             trial.limits.append(f"the time budget left out {left} of {len(queue)} batches")
             break
         batches = trial.run(chunk)
-        trial.judge(batches)
-        for batch in batches:
-            trial.collect("values", batch)
-            suspects += _suspects(trial, batch)
+        judging.append((batches, trial.judge_later(batches)))
         done += len(chunk)
         trial.progress("values", done, len(queue))
+        if len(judging) > AHEAD:  # these are judged while the next ones run
+            suspects += _collect(trial, *judging.popleft())
+    for begun in judging:
+        suspects += _collect(trial, *begun)
     trial.failures += trial.harvest("values", "raised")
     if suspects >= 3:
         detail = f"on {suspects} random rows the sum is off by more than {6} √n u"
@@ -78,6 +84,14 @@ def _lengths(trial: Trial) -> Iterator[int]:
         task = trial.shapes.moved(Task("plain", n, 1), longer=1 if n < DENSE else LONGER)
         if task is not None:
             yield task.n
+
+
+def _collect(trial: Trial, batches: list[Batch], judge: Callable[[], None]) -> int:
+    """Takes in what judging gives, and counts the random rows that are suspect."""
+    judge()
+    for batch in batches:
+        trial.collect("values", batch)
+    return sum(_suspects(trial, batch) for batch in batches)
 
 
 def _suspects(trial: Trial, batch: Batch) -> int:

@@ -1,0 +1,100 @@
+"""Judging beside the candidate: a process of its own, for a program of our own.
+
+It imports JAX and compiles the reference while the first inputs are made, and judges the rows that
+came back while the next ones run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from softjac._errors import SandboxError
+from softjac.oracle import reference
+from softjac.oracle.op import Op
+from softjac.oracle.ops import OPS
+from softjac.oracle.process import Channel, ChildLostError, ChildProcess, death
+
+__all__ = ["judging_beside", "seconds", "submit"]
+
+
+class JudgeProcess:
+    """Computes for this process, one thing after another."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._child = ChildProcess(sys.path, module=__name__)
+        self._thread = ThreadPoolExecutor(1)
+
+    def submit(
+        self, function: Callable[..., Any], op: str, *arguments: Any, **options: Any
+    ) -> Future[Any]:
+        """What a function of an op will give."""
+        return self._thread.submit(self._ask, function, op, arguments, options)
+
+    def _ask(self, *question: Any) -> Any:
+        """Waits for the answer, however long it takes."""
+        try:
+            self._child.send(question)
+            answer, seconds = self._child.wait(float("inf"))
+        except ChildLostError:
+            ended = death(self._child).message
+            raise SandboxError(f"judging came to an end: {ended}") from None
+        self.seconds += seconds
+        return answer
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._child.close()
+
+
+_beside: list[JudgeProcess] = []
+
+
+@contextlib.contextmanager
+def judging_beside() -> Iterator[None]:
+    """While this lasts a process of its own judges."""
+    process = JudgeProcess()
+    _beside.append(process)
+    try:
+        yield
+    finally:
+        _beside.remove(process)
+        process.close()
+
+
+def submit(function: Callable[..., Any], op: Op, *arguments: Any, **options: Any) -> Future[Any]:
+    """What `function(op, ...)` gives: computed beside, or else here and now."""
+    if _beside:
+        return _beside[-1].submit(function, op.name, *arguments, **options)
+    found: Future[Any] = Future()
+    found.set_result(function(op, *arguments, **options))
+    return found
+
+
+def seconds() -> float:
+    """Processor seconds of judging beside this process's own, in which compiling counts nothing."""
+    return _beside[-1].seconds if _beside else -reference.seconds_compiling()
+
+
+def _serve(channel: Channel) -> None:
+    """Answers questions until nobody asks any more."""
+    with contextlib.suppress(ChildLostError):
+        sys.path[:] = channel.receive()
+        reference.keep_compiled()
+        while True:
+            function, op, arguments, options = channel.receive()
+            started = time.process_time() - reference.seconds_compiling()
+            answer = function(OPS[op], *arguments, **options)
+            spent = time.process_time() - reference.seconds_compiling() - started
+            channel.send((answer, spent))
+
+
+if __name__ == "__main__":
+    _serve(Channel(socket.socket(fileno=int(sys.argv[1]))))

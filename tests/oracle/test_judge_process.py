@@ -1,0 +1,61 @@
+"""The process that judges beside the candidate: its verdicts, and its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from softjac import SoftjacError
+from softjac.oracle import judge_process, reference
+from softjac.oracle.inputs import Row, make
+from softjac.oracle.judging import judge_rows
+from softjac.oracle.ops import OPS
+from softjac.oracle.precision import PRECISIONS
+from softjac.oracle.sample import Sample
+
+OP, FLOAT32 = OPS["softmax_vjp"], PRECISIONS["float32"]
+
+
+def sample() -> Sample:
+    """A few rows of 40 classes."""
+    rows = [Row("normal", "normal", 3, key) for key in range(5)]
+    return Sample(make(rows, 40, OP, ("y", "dy"), FLOAT32, 1.0), precision=FLOAT32)
+
+
+def test_it_judges_as_this_process_does() -> None:
+    """The same bits of answer and verdict, of right rows and of wrong ones."""
+    got = reference.answer(OP, sample())[0].astype(np.float32).astype(float)
+    got[1:3, 7] *= 1.01
+    exact, here = judge_process.submit(judge_rows, OP, sample(), got, own_sums=True).result()
+    with judge_process.judging_beside():
+        begun = [
+            judge_process.submit(judge_rows, OP, sample(), got, own_sums=True) for _ in range(3)
+        ]
+        for found in begun:
+            exact_beside, beside = found.result()
+            np.testing.assert_array_equal(exact_beside, exact)
+            np.testing.assert_array_equal(beside.ratio, here.ratio)
+            assert ((beside.ratio > 1.0) == [False, True, True, False, False]).all()
+        assert 0.0 < judge_process.seconds() < 5.0  # without what compiling took
+    assert judge_process.seconds() <= 0.0
+
+
+def test_its_end_is_an_error() -> None:
+    """Where the process is killed the question is not waited for, and the error says what was."""
+    with judge_process.judging_beside():
+        assert judge_process.submit(reference.answer, OP, sample()).result()[0].shape == (5, 40)
+        os.kill(judge_process._beside[-1]._child._process.pid, signal.SIGKILL)
+        with pytest.raises(SoftjacError, match=r"judging came to an end: the process .* SIGKILL"):
+            judge_process.submit(reference.answer, OP, sample()).result()
+
+
+def test_an_error_in_it_is_told() -> None:
+    """What its function raises ends it, and the last words are in the message."""
+    with (
+        judge_process.judging_beside(),
+        pytest.raises(SoftjacError, match=r"exit status 1; it printed: .*AttributeError"),
+    ):
+        judge_process.submit(reference.answer, OP, None).result()
