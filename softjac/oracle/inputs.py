@@ -95,8 +95,12 @@ class _Noise:
 
     @property
     def reach(self) -> float:
-        """The largest logit used; a spread more is still finite."""
-        return self.precision.largest / 16.0
+        """The largest logit used: with a spread more, a quarter of the largest number.
+
+        Of float64 less, for the bounds, which are computed in it, to stay finite.
+        """
+        part = 16.0 if self.precision.name == "float64" else 4.0
+        return self.precision.largest / part - 16.0
 
 
 def _offset(size: float) -> Callable[[_Noise], Array]:

@@ -20,17 +20,27 @@ Array = np.ndarray[Any, np.dtype[Any]]
 # Elements at a time: what is computed on the way stays in a processor's own cache.
 BLOCK = 2**15
 
+# Ratios of error to bound that are judged again with proof: the reference of a float64 candidate is
+# itself off by up to 2^-11 of the bound.
+NEARLY_ONE = (0.99, 1.01)
+
 
 def judge_rows(
-    op: Op, sample: Sample, got: Array, *, own_sums: bool = False, differentiated: bool = False
+    op: Op,
+    sample: Sample,
+    got: Array,
+    *,
+    own_sums: bool = False,
+    differentiated: bool = False,
+    proven: bool = False,
 ) -> tuple[Array, Judged]:
     """The exact answer, `(rows, elements)`, and the verdict on each row of `got`.
 
     own_sums says that the candidate may sum afresh for every element, differentiated that a library
-    may have taken its derivative, through the row's maximum too.
+    may have taken its derivative, through the row's maximum too; proven, that the answer be proven.
     """
     with np.errstate(all="ignore"):
-        high, low = reference.answer(op, sample)
+        high, low = reference.answer(op, sample, proven=proven)
         step = max(1, BLOCK // max(got.shape[1], 1))
         parts: list[Judged] = []
         exactly = EXACT_ROWS
@@ -54,7 +64,19 @@ def judge_rows(
                 rows = np.flatnonzero(judged.ratio > 1.0)
                 judged.replace(rows, judge(residual[rows], bound.take(rows), own_sums=True))
             parts.append(judged)
-    return high, Judged.joined(parts)
+    judged = Judged.joined(parts)
+    near = (judged.ratio > NEARLY_ONE[0]) & (judged.ratio < NEARLY_ONE[1])
+    if sample.precision.name == "float64" and not proven and near.any():
+        high[near], again = judge_rows(
+            op,
+            sample.take(near),
+            got[near],
+            own_sums=own_sums,
+            differentiated=differentiated,
+            proven=True,
+        )
+        judged.replace(near, again)
+    return high, judged
 
 
 def overflowed(precision: Precision, got: Array, exact: Array, own: Array) -> Array:

@@ -29,11 +29,13 @@ class Sample:
         scale: float = 1.0,
         precision: Precision,
         logarithmic: bool = False,
+        dtype: Any = np.float64,
     ) -> None:
-        self.given = {role: np.asarray(value, np.float64) for role, value in given.items()}
+        self.given = {role: np.asarray(value, dtype) for role, value in given.items()}
         self.scale = float(scale)
         self.precision = precision
         self.logarithmic = logarithmic
+        self.dtype = dtype
         self.rows, self.n = next(iter(self.given.values())).shape
 
     def take(self, rows: Array | slice) -> Sample:
@@ -43,6 +45,17 @@ class Sample:
             scale=self.scale,
             precision=self.precision,
             logarithmic=self.logarithmic,
+            dtype=self.dtype,
+        )
+
+    def extended(self) -> Sample:
+        """The same sample in the widest arithmetic that the processor has."""
+        return Sample(
+            self.given,
+            scale=self.scale,
+            precision=self.precision,
+            logarithmic=self.logarithmic,
+            dtype=np.longdouble,
         )
 
     def with_probabilities(self, y: Array) -> Sample:
@@ -97,8 +110,10 @@ class Sample:
 
     @cached_property
     def log_sum(self) -> Array:
-        """log Σ exp(z_j - max z), `(rows, 1)`."""
-        return np.asarray(np.log(np.exp(-self.gap).sum(axis=1, keepdims=True)))
+        """log Σ exp(z_j - max z), `(rows, 1)`, relatively accurate also where one class has all."""
+        top = np.arange(self.n) == self.gap.argmin(axis=1)[:, None]
+        others = np.where(top, 0.0, np.exp(-self.gap))
+        return np.asarray(np.log1p(others.sum(axis=1, keepdims=True)))
 
     @cached_property
     def log_y(self) -> Array:

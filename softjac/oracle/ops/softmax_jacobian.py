@@ -15,11 +15,12 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def formula(sample: Sample) -> Array:
-    """diag(y) - y yᵀ, each row's flattened, accurate on the diagonal too."""
+    """diag(y) - y yᵀ, each row's flattened; of y as given, whether or not it sums to 1."""
     y = sample.y
+    rest = sample.rest if sample.from_logits else 1.0 - y  # 1 - y of a computed y would cancel
     jacobian = -y[:, :, None] * y[:, None, :]
     diagonal = np.arange(sample.n)
-    jacobian[:, diagonal, diagonal] = y * sample.rest
+    jacobian[:, diagonal, diagonal] = y * rest
     return np.asarray(sample.scale * jacobian.reshape(sample.rows, -1))
 
 
