@@ -42,10 +42,11 @@ def _of_one(trial: Trial, failure: Failure) -> str | None:
     if kind in ("fault", "swallowed"):
         return _of_fault(trial, failure)
     if kind == "outside":
-        return "row-stride" if _in_gaps_only(trial) else "out-of-bounds-write"
+        astray = _in_gaps_only(trial) and failure.batch.failed().any()
+        return "row-stride" if astray else "out-of-bounds-write"
     if kind == "lost" and any(other.kind == "exit" for other in trial.failures):
         return None
-    if kind == "lost" or (kind == "exit" and outcome and "signal" in outcome.message.lower()):
+    if kind == "lost" or (kind == "exit" and outcome and "SIG" in outcome.message.upper()):
         return "crash"
     return {
         "hang": "hang",
@@ -216,7 +217,7 @@ def _of_threads(trial: Trial) -> Iterator[Explained]:
     """Wrong only when called from several threads."""
     mine = [failure for failure in trial.failures if failure.check == "threads"]
     alone = {failure.kind for failure in trial.failures if failure.check != "threads"}
-    if mine and not alone & {"value", "fault", "exit", "lost", mine[0].kind}:
+    if mine and not alone & {"value", "shape", "fault", "exit", "lost", mine[0].kind}:
         yield "not-thread-safe", 1.0, mine[0].told()
 
 

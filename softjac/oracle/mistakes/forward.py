@@ -48,7 +48,10 @@ FLOORS = (
     *(0.0, 1.1754944e-38, -1.0, -10.0, -100.0, -1e3, -1e4, -5e4, -65504.0),
     *(-1e5, -1e6, -1e9, -1e10, -1e20, -1e30, -1e37),
 )
-LIMITS = (1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 88.0, 100.0, 500.0)
+LIMITS = (
+    *(1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 88.0, 100.0, 500.0),
+    *(700.0, 708.0, 709.0, 745.0),
+)
 EXPONENTS = (*LIMITS, 64.0, 87.0, 87.33, 87.33654, 88.3762626647949, 88.72)
 # What kernels that work in blocks pad a row to.
 BLOCKS = (128, 256, 512, 1024)
@@ -147,7 +150,7 @@ def _log_shifted(sample: Sample, shift: Shift, padding: float = 0.0, held: Held 
     """A logarithm of shifted terms; unsure where the sum is tiny, or rounding hides the mistake."""
     moved = shift(sample)
     terms = held(np.exp(rounded(sample.z - moved, sample)), sample)
-    total = held(terms.sum(axis=1, keepdims=True) + padding, sample)
+    total = held(held(terms.sum(axis=1, keepdims=True), sample) + padding, sample)
     faint = (total < 1e8 * sample.precision.tiny) & (total > 0.0)
     level = log(total)
     made = sample.z - moved - level

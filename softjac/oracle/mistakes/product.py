@@ -136,9 +136,14 @@ def _located(form: Product, lanes: int) -> tuple[Mistake, ...]:
         kept = body(sample, lanes)
         return form.number(sample.y * kept, sample.vector * kept)
 
+    def without_last(sample: Sample) -> Array:
+        kept = np.arange(sample.n) < sample.n - 1
+        return form.number(sample.y * kept, sample.vector * kept)
+
     left, many = partial(ragged, lanes), partial(longer, lanes)
     found = [
         Mistake("tail-ignored", lambda s: form(s, without_tail(s)), left),
+        Mistake("tail-ignored", lambda s: form(s, without_last(s)), left),
         Mistake("tail-ignored", lambda s: form(s, form.of(s)) * body(s, lanes), left),
         Mistake("tail-ignored", lambda s: form(s, without_tail(s)) * body(s, lanes), left),
     ]
@@ -157,9 +162,14 @@ def _misreading(form: Product, places: Callable[[int], Array]) -> Iterator[Formu
     def y(sample: Sample) -> Array:
         return np.asarray(sample.y[:, places(sample.n)])
 
+    def astray(sample: Sample) -> Sample:
+        return sample.with_probabilities(y(sample))
+
     yield lambda s: form.combine(s, vector(s), form.of(s))
     yield lambda s: form(s, form.number(s.y, vector(s)))
     yield lambda s: form(s, form.number(y(s), s.vector))
+    yield lambda s: form(astray(s), form.of(s))
+    yield lambda s: form(astray(s), form.of(astray(s)))
     yield lambda s: form.combine(s, vector(s), form.number(s.y, vector(s)))
     yield lambda s: form(s, form.of(s))[:, places(s.n)]
 

@@ -38,6 +38,7 @@ PATTERNS = (
     places.exchanged,
     places.largest,
     precision.few_bits,
+    precision.logarithm,
     sums.stalls,
     sizes.lengths,
     precision.offset,

@@ -109,8 +109,10 @@ def largest(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """So many of the largest probabilities of each row are kept, all others are 0."""
     if trial.op.name != "softmax":
         return
-    counts = []
+    counts, right = [], 0
     for item in items:
+        large = item.got[item.passed] > item.precision.tiny
+        right = max(right, int(large.sum(axis=1).max(initial=0)))
         kept = item.got[item.failed] > 0.0
         exact = item.exact[item.failed]
         lost = ~kept & (exact > item.precision.tiny)
@@ -121,5 +123,9 @@ def largest(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         counts += kept.sum(axis=1).tolist()
     several = len({item.sample.n for item in items if item.failed.any()}) > 1
     usual = int(np.median(counts))
-    if several and np.mean(np.array(counts) == usual) > 0.5:
-        yield "unknown", 1.0, f"only the {usual} largest elements of a row are not 0"
+    if several and 0 < usual >= right and np.mean(np.array(counts) == usual) > 0.5:
+        yield (
+            "unknown",
+            1.0,
+            f"of each row the largest are kept, {usual} of them, and all others are 0",
+        )

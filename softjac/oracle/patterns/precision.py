@@ -11,7 +11,17 @@ from softjac.oracle.evidence import Evidence, wrong_places
 from softjac.oracle.failure import counted
 from softjac.oracle.trial import Trial
 
-__all__ = ["LEAST", "NARROWER", "few_bits", "have_bits", "narrower", "offset", "too_late", "twice"]
+__all__ = [
+    "LEAST",
+    "NARROWER",
+    "few_bits",
+    "have_bits",
+    "logarithm",
+    "narrower",
+    "offset",
+    "too_late",
+    "twice",
+]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
@@ -78,6 +88,20 @@ def few_bits(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             return
 
 
+def logarithm(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """log_softmax at the largest logit, which is the logarithm of the sum alone, has few bits."""
+    if trial.op.name != "log_softmax":
+        return
+    shown = [
+        -item.got[item.failed & item.plain][item.sample.gap[item.failed & item.plain] == 0.0]
+        for item in items
+    ]
+    for bits in NARROWER.get(trial.precision.name, ()):
+        if shown and have_bits(np.concatenate(shown), bits, 0.0):
+            yield "low-precision", 1.0, f"the logarithm of the sum has {bits} bits"
+            return
+
+
 def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Errors of the size of a narrower rounding, everywhere; in wide storage to either side."""
     if trial.op.name == "softmax" and _is_affine(items):
@@ -107,9 +131,11 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     failing = {item.sample.n for item in items if (item.failed & item.plain).any()}
     if too_late(trial, min(failing)):
         return
-    if any(min(failing) < n < max(failing) for n in trial.lengths - trial.wrong_lengths):
+    few = worst < 4.0 * trial.precision.u_out  # so few that a row may pass by chance
+    sound = trial.lengths - trial.wrong_lengths
+    if not few and any(min(failing) < n < max(failing) for n in sound):
         return  # a matter of lengths
-    if 5 * off_bound > elements or worst < 4.0 * trial.precision.u_out:
+    if 5 * off_bound > elements or few:
         yield "low-precision", 1.0, f"errors up to {worst:.2g} of the row's largest element"
 
 

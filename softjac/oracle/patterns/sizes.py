@@ -36,7 +36,8 @@ def _split(trial: Trial) -> tuple[set[int], set[int]]:
     """The lengths at which rows fail, and those at which none does."""
     values = [f for f in trial.failures if f.kind in ("value", "relation")]
     failing = {f.batch.task.n for f in values if f.check != "threads"} | trial.wrong_lengths
-    return failing, trial.lengths - failing - set(VOCABULARIES)  # whose two rows tell too little
+    untold = {f.batch.task.n for f in values}.union(VOCABULARIES)  # two rows tell too little
+    return failing, trial.lengths - failing - untold
 
 
 def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
@@ -137,7 +138,7 @@ def offsets(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             beyond = sum(end > 2**bits for end in right)
             if 2**bits > min(wrong) or not shortest <= 2 ** (bits - 2) <= max(right, default=0):
                 continue
-            if beyond <= len(wrong) // 10 and _fails_again(trial, items):
+            if beyond <= len(wrong) // 10 and _fails_again(trial, items, 2**bits):
                 yield "index-overflow", 1.0, "wrong only " + words.format(bits)
                 return
 
@@ -191,9 +192,14 @@ def _stride(trial: Trial, task: Task) -> int:
     return max(trial.shapes.strides(task).values(), default=0)
 
 
-def _fails_again(trial: Trial, items: list[Evidence]) -> bool:
-    """Whether the first failing call fails whenever it is made."""
-    task = next(item.batch.task for item in items if item.failed.any())
-    again = trial.run_aside([task] * 3)
+def _fails_again(trial: Trial, items: list[Evidence], elements: int) -> bool:
+    """Whether the first failing call fails whenever it is made, but no shorter row of one alone."""
+    failing = [item for item in items if item.failed.any()]
+    again = trial.run_aside([failing[0].batch.task] * 3)
     trial.judge(again)
-    return all(batch.failed().any() or not batch.ok.all() for batch in again)
+    short = [item for item in failing if item.got.shape[1] <= elements][:4]
+    singles = [item.batch.task.single(int(item.failed.argmax())) for item in short]
+    alone = trial.run_aside([task for task in singles if trial.allows(task)])
+    trial.judge(alone)
+    always = all(batch.failed().any() or not batch.ok.all() for batch in again)
+    return always and not any(batch.failed().any() for batch in alone)
