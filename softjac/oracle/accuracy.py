@@ -51,7 +51,8 @@ def worst_ulp(trial: Trial) -> float:
 def _worst_ulp(trial: Trial, batch: Batch) -> float:
     """The worst error of a batch in units in the last place.
 
-    Of the exact answer, and for products, which cancel, of y_i |v_i| where that is larger.
+    Of the exact answer, and for products, which cancel, of y_i |v_i| where that is larger. What may
+    be flushed is left out: 0 in place of a subnormal number is millions of units.
     """
     if batch.exact is None:
         return 0.0
@@ -63,7 +64,8 @@ def _worst_ulp(trial: Trial, batch: Batch) -> float:
             size = np.maximum(size, bound.tolerance / (4.0 * trial.precision.u))
         unit = 2.0 ** np.floor(np.log2(size)) * 2.0 * max(trial.precision.u_out, trial.precision.u)
         error = np.abs(reference.residual(batch.got, (batch.exact, np.zeros(1)))) / unit
-    error = error[batch.ok]
+        flushed = np.maximum(np.abs(batch.exact), np.abs(batch.got)) <= 2.0 * trial.precision.tiny
+    error = np.where(flushed, 0.0, error)[batch.ok]
     return float(error[np.isfinite(error)].max(initial=0.0))
 
 

@@ -179,3 +179,17 @@ void log_of_float16_softmax(const uint16_t *x, uint16_t *y, size_t rows, size_t 
         }
     }
 }
+
+// Starts the maximum from -1e4, which float16 logits of a masked row lie below.
+// @softmax | values | max-from-constant | dtype float16 | seen flashinfer#4267
+void float16_max_from_ten_thousand(const uint16_t *x, uint16_t *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = -1e4f, s = 0;
+        for (size_t i = 0; i < n; i++)
+            m = fmaxf(m, from_float16(x[i]));
+        for (size_t i = 0; i < n; i++)
+            s += expf(from_float16(x[i]) - m);
+        for (size_t i = 0; i < n; i++)
+            y[i] = to_float16(expf(from_float16(x[i]) - m) / s);
+    }
+}

@@ -204,3 +204,16 @@ void log_jvp_batch(const float *y, const float *x_dot, float *y_dot, size_t rows
     for (size_t k = 0; k < rows * n; k++)
         y_dot[k] = x_dot[k] - s;
 }
+
+// The mask of the last vector is one lane short in the sum.
+// @softmax_jvp | values | tail-ignored | dtype float64
+void jvp_mask_one_short(const double *y, const double *x_dot, double *y_dot, size_t rows,
+                        size_t n) {
+    for (size_t r = 0; r < rows; r++, y += n, x_dot += n, y_dot += n) {
+        double s = 0;
+        for (size_t i = 0; i < (n % 8 ? n - 1 : n); i++)
+            s += y[i] * x_dot[i];
+        for (size_t i = 0; i < n; i++)
+            y_dot[i] = y[i] * (x_dot[i] - s);
+    }
+}

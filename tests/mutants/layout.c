@@ -232,3 +232,14 @@ void gap_in_8_bits(const float *x, float *y, size_t rows, size_t n, size_t ldx) 
     for (size_t r = 0; r < rows; r++)
         row_softmax(x + r * (n + gap), y + r * n, n);
 }
+
+// Right rows, but the gaps behind them are cleared.
+// @log_softmax | memory | out-of-bounds-write
+void log_gaps_cleared(const float *x, int ldx, float *y, int ldy, int rows, int n) {
+    for (int r = 0; r < rows; r++, x += ldx, y += ldy) {
+        float m = row_max(x, n), l = logf(row_exp(x, m, y, n));
+        for (int i = 0; i < n; i++)
+            y[i] = (x[i] - m) - l;
+        memset(y + n, 0, (size_t)(ldy - n) * sizeof *y);
+    }
+}

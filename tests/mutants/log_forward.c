@@ -286,3 +286,18 @@ void log_softmax_of_softmax(const float *x, float *y, size_t rows, size_t n) {
             y[i] -= l;
     }
 }
+
+// The logarithm of a sum in double, taken by logf.
+// @log_softmax | values | low-precision | dtype float64
+void log_in_float(const double *x, double *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        double m = -INFINITY, s = 0;
+        for (size_t i = 0; i < n; i++)
+            m = fmax(m, x[i]);
+        for (size_t i = 0; i < n; i++)
+            s += exp(x[i] - m);
+        double l = logf((float)s);
+        for (size_t i = 0; i < n; i++)
+            y[i] = (x[i] - m) - l;
+    }
+}

@@ -199,3 +199,13 @@ void log_vjp_accumulates(const float *y, const float *dy, float *dx, size_t rows
             dx[i] += dy[i] - expf(y[i]) * s;
     }
 }
+
+// The sum is right, but every vector of eight is stored with the first probabilities.
+// @log_softmax_vjp | values | pointer-not-advanced
+void log_vjp_pointer_stays(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        float s = row_sum(dy, n);
+        for (size_t i = 0; i < n; i++)
+            dx[i] = dy[i] - expf(y[i % 8]) * s;
+    }
+}

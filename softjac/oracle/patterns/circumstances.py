@@ -59,7 +59,7 @@ def masked(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         passed += int((item.passed & ~mask.any(axis=1)).sum())
         if trial.op.vector is None:
             floors.append(_depths(trial, item, mask))
-    if not (failing and passed >= 20):
+    if failing < 2 or passed < 20:
         return
     depths = np.concatenate(floors) if floors else np.empty(0)
     steady = np.isfinite(depths).all() and np.ptp(depths) < 1e-2 if depths.size else False
