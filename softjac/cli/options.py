@@ -64,7 +64,7 @@ def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--autodiff",
             is_flag=True,
-            help="It is a differentiable forward function: judge its derivative.",
+            help="It is a differentiable function of x, maybe of scale too: judge its derivative.",
         ),
         click.option(
             "--dtype", type=click.Choice(DTYPES), help="Default: the prototype's, else float32."

@@ -77,15 +77,18 @@ def match(
 def forward_arguments(
     function: str, op: HasRoles, described: Description, array: str | None
 ) -> tuple[tuple[str, ...], Arguments]:
-    """The same for a forward function whose derivative is to be taken: its logits come first."""
+    """The same for a forward function whose derivative is to be taken: its logits come first.
+
+    Beside them it may take a scale, by that name.
+    """
     if op.output == "y":
         raise CandidateError(f"--autodiff judges a derivative, and {op.name} is none")
     if array == "numpy":
         raise CandidateError("--autodiff is for JAX and PyTorch functions, not for NumPy")
     needed = [name for name, _, has_default in described or [] if not has_default]
-    if len(needed) > 1:
+    if len(needed) > 1 and needed[1:] != [_SCALE]:
         raise CandidateError(
-            f"{function}: --autodiff needs a function of the logits alone, not of "
+            f"{function}: --autodiff needs a function of the logits, or of them and scale, not of "
             f"{', '.join(needed)}"
         )
     scaled = any(name == _SCALE for name, _, _ in described or [])

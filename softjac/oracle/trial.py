@@ -38,6 +38,7 @@ LONGEST = 2_100_000
 KEPT, LARGE = 60, 100_000
 
 NO_CALL = "its preconditions and the time limit allow no call"
+NO_RESULT = "no call gave a result that could be judged"
 
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
 FEW_LENGTHS = (0, 1, 2, 3, 8, 33, 130, 1000, 65_537)
@@ -63,6 +64,7 @@ class Trial:
     passed: list[Batch] = field(default_factory=list)
     limits: list[str] = field(default_factory=list)
     worst: dict[str, float] = field(default_factory=dict)
+    collected: set[str] = field(default_factory=set)
     incidents: list[Failure] = field(default_factory=list)
     compiles: bool = False
     lengths: set[int] = field(default_factory=set)
@@ -314,6 +316,7 @@ class Trial:
 
     def collect(self, check: str, batch: Batch) -> None:
         """Keeps the failures of a judged batch, and what it shows of lengths and time."""
+        self.collected.add(check)
         if batch.ok.any():
             self.lengths.add(batch.task.n)
             self.shapes.tried.add((batch.task.n, batch.rows))
@@ -350,6 +353,8 @@ class Trial:
             status, detail = "reported", "; ".join(reported)
         elif self.calls == calls:
             status, detail = "skipped", NO_CALL
+        elif check in self.collected and check not in self.worst:
+            status, detail = "skipped", NO_RESULT
         return CheckResult(check, status, self.calls - calls, self._worst(check), detail)
 
     def _worst(self, check: str) -> float | None:

@@ -212,3 +212,21 @@ def torch_log_softmax_vjp(x):
     import torch
 
     return torch.log_softmax(x, dim=-1)
+
+
+@jax.custom_vjp
+def jax_scaled_vjp(x, scale):
+    """A custom VJP of scaled logits.
+
+    @softmax_vjp | array jax | autodiff
+    """
+    return jax.nn.softmax(scale * x)
+
+
+jax_scaled_vjp.defvjp(
+    lambda x, scale: (jax.nn.softmax(scale * x), (jax.nn.softmax(scale * x), scale)),
+    lambda kept, dy: (
+        kept[1] * (kept[0] * (dy - (kept[0] * dy).sum(axis=-1, keepdims=True))),
+        jnp.zeros_like(kept[1]),
+    ),
+)

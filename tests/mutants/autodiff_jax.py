@@ -171,3 +171,21 @@ def jax_top_50_of_logits(x):
     """
     least = jnp.sort(x, axis=-1)[:, -50:][:, :1]
     return jax.nn.softmax(jnp.where(x < least, -jnp.inf, x))
+
+
+@jax.custom_vjp
+def jax_vjp_scale_lost(x, scale):
+    """A custom VJP of scaled logits that leaves the scale's factor out.
+
+    @softmax_vjp | values | missing-scale | autodiff | array jax
+    """
+    return jax.nn.softmax(scale * x)
+
+
+jax_vjp_scale_lost.defvjp(
+    lambda x, scale: (jax.nn.softmax(scale * x), (jax.nn.softmax(scale * x), scale)),
+    lambda kept, dy: (
+        kept[0] * (dy - (kept[0] * dy).sum(axis=-1, keepdims=True)),
+        jnp.zeros_like(kept[1]),
+    ),
+)

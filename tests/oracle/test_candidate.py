@@ -309,7 +309,11 @@ def test_a_source_that_does_not_compile_shows_the_first_errors(tmp_path: Path) -
         (lambda y, dy: dy, {"over_read": 4}, "--over-read is for C candidates"),
         (lambda x: x, {"autodiff": True, "op": "softmax"}, "softmax is none"),
         (lambda x: x, {"autodiff": True, "array": "numpy"}, "not for NumPy"),
-        (lambda x, w: x, {"autodiff": True}, "a function of the logits alone, not of x, w"),
+        (
+            lambda x, w: x,
+            {"autodiff": True},
+            "a function of the logits, or of them and scale, not of x, w",
+        ),
         (lambda y, dy: dy, {"assume": "lddx > 1"}, "there is no lddx"),
         (lambda y, dy: dy, {"in_place": "dx=x"}, "--in-place dx=x"),
     ],

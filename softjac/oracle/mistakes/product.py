@@ -31,8 +31,8 @@ Formula = Callable[[Sample], Array]
 
 
 def _scaled(predict: Callable[[Sample], Array]) -> Callable[[Sample], Array]:
-    """The prediction with the scale's factor."""
-    return lambda sample: sample.scale * predict(sample)
+    """The prediction with the scale's factor; what is masked keeps its NaN, as a first factor."""
+    return lambda sample: predict(sample) * sample.scale
 
 
 def _from_logits(sample: Sample) -> bool:

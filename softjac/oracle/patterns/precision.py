@@ -106,7 +106,7 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Errors of the size of a narrower rounding, everywhere; in wide storage to either side."""
     if trial.op.name == "softmax" and _is_affine(items):
         return
-    worst, off_bound, elements, larger = 0.0, 0, 0, 0
+    worst, of_logits, off_bound, elements, larger = 0.0, 0.0, 0, 0, 0
     for item in items:
         rows = item.failed & item.plain
         if not rows.any():
@@ -115,15 +115,19 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         off_bound, elements = off_bound + int(wrong.sum()), elements + wrong.size
         larger += int((wrong & (item.got[rows] > item.exact[rows])).sum())
         with np.errstate(all="ignore"):
-            size = np.abs(item.exact[rows])
+            size = np.where(np.isfinite(item.exact[rows]), np.abs(item.exact[rows]), 0.0)
             largest = size.max(axis=1, keepdims=True)
             if item.vector is not None:
                 largest = largest + np.abs(item.vector[rows]).max(axis=1, keepdims=True)
             off = np.abs(item.got - item.exact)[rows] / (size + largest)
-        worst = max(worst, float(np.where(np.isnan(off), np.inf, off).max()))
+        off = np.where(item.got[rows] == item.exact[rows], 0.0, off)
+        off = np.where(np.isnan(off), np.inf, off)
+        worst = max(worst, float(off.max()))
+        of_logits = max(of_logits, float((off / (1.0 + _logits(trial, item)[rows])).max()))
     if not elements:
         return
-    if not LEAST[trial.precision.name] <= worst < 2.0**-5:
+    few = of_logits < 4.0 * trial.precision.u_out  # so few roundings that a row may pass by chance
+    if not few and not LEAST[trial.precision.name] <= worst < 2.0**-5:
         return
     one_sided = not 0.02 * off_bound < larger < 0.98 * off_bound
     if trial.op.vector is None and not trial.precision.u_out and one_sided:
@@ -131,12 +135,21 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     failing = {item.sample.n for item in items if (item.failed & item.plain).any()}
     if too_late(trial, min(failing)):
         return
-    few = worst < 4.0 * trial.precision.u_out  # so few that a row may pass by chance
     sound = trial.lengths - trial.wrong_lengths
     if not few and any(min(failing) < n < max(failing) for n in sound):
         return  # a matter of lengths
     if 5 * off_bound > elements or few:
         yield "low-precision", 1.0, f"errors up to {worst:.2g} of the row's largest element"
+
+
+def _logits(trial: Trial, item: Evidence) -> Array:
+    """The size of a row's logits, where their rounding may have come into the result, `(rows, 1)`.
+
+    Relative to it is an error of a probability, and of a log-probability next to one of its size.
+    """
+    if trial.op.vector is not None or not item.sample.from_logits:
+        return np.zeros((item.batch.rows, 1))
+    return _size(item)[:, None]
 
 
 def too_late(trial: Trial, shortest: int) -> bool:
