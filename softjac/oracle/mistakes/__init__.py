@@ -6,18 +6,16 @@ that differ from the right formula only by overflow are computed in the candidat
 
 from __future__ import annotations
 
-from softjac.oracle.mistakes.forward import (
-    forward,
-    log,
+from softjac.oracle.mistakes.arithmetic import log, log_softmax, softmax
+from softjac.oracle.mistakes.forward import forward
+from softjac.oracle.mistakes.jacobian import log_softmax_jacobian, softmax_jacobian
+from softjac.oracle.mistakes.log_forward import (
     log_of_padded,
     log_of_softmax,
     log_of_stored_softmax,
     log_of_wrong_sums,
     log_shifted_once,
-    log_softmax,
-    softmax,
 )
-from softjac.oracle.mistakes.jacobian import log_softmax_jacobian, softmax_jacobian
 from softjac.oracle.mistakes.product import log_softmax_jvp, log_softmax_vjp, softmax_product
 
 __all__ = [

@@ -14,7 +14,6 @@ from softjac.oracle.mistakes.arithmetic import (
     body,
     has_scale,
     log,
-    log_softmax,
     longer,
     misread,
     narrowed,
@@ -23,31 +22,16 @@ from softjac.oracle.mistakes.arithmetic import (
     softmax,
     unknown_at,
 )
+from softjac.oracle.mistakes.shifts import FLOORS, Shift, floored, nothing, shifts
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
 
-__all__ = [
-    "forward",
-    "log",
-    "log_of_padded",
-    "log_of_softmax",
-    "log_of_stored_softmax",
-    "log_of_wrong_sums",
-    "log_shifted_once",
-    "log_softmax",
-    "softmax",
-    "wrong_probabilities",
-]
+__all__ = ["EPSILONS", "FAINTER", "forward", "wrong_probabilities"]
 
 Formula = Callable[[Sample], Array]
-Shift = Callable[[Sample], Array]
 Held = Callable[[Array, Sample], Array]
 
-# What a maximum is started from; what logits or exponents are clipped to; what is added to a sum.
-FLOORS = (
-    *(0.0, 1.1754944e-38, -1.0, -10.0, -100.0, -1e3, -1e4, -5e4, -65504.0),
-    *(-1e5, -1e6, -1e9, -1e10, -1e20, -1e30, -1e37),
-)
+# What logits or exponents are clipped to; what is added to a sum.
 LIMITS = (
     *(1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 88.0, 100.0, 500.0),
     *(700.0, 708.0, 709.0, 745.0),
@@ -94,96 +78,14 @@ def forward(finish: Callable[[Array], Array]) -> tuple[Mistake, ...]:
     return tuple(found)
 
 
-def log_of_softmax(sample: Sample) -> Array:
-    """log(softmax(x)): -inf where a probability underflows, unsure where it is subnormal."""
-    kept = rounded(sample.y, sample)
-    tiny = sample.precision.tiny
-    return unknown_at((sample.y < 1e3 * tiny) & (sample.y > 1e-10 * tiny), log(kept))
-
-
-def log_of_stored_softmax(sample: Sample) -> Array:
-    """The same where probabilities are stored in 16 bits; unsure where they are subnormal there."""
-    kept = narrowed(sample.y, sample)
-    least = 2.0**-14 if sample.precision.name == "float16" else sample.precision.tiny
-    return unknown_at((sample.y < least) & (sample.y > least * 2.0**-12), log(kept))
-
-
-def log_shifted_once() -> tuple[Mistake, ...]:
-    """z - log Σ exp(z - max): the maximum is not put back; or it is taken off outside alone."""
-    return (
-        Mistake("shift-in-one-place", lambda s: s.z - s.log_sum),
-        Mistake("shift-in-one-place", lambda s: s.log_y - s.z.max(axis=1, keepdims=True)),
-    )
-
-
-def log_of_padded() -> tuple[Mistake, ...]:
-    """log(softmax(x) + ε); and log(max(softmax(x), ε)), which adds nothing."""
-
-    def added(sample: Sample, epsilon: float) -> Array:
-        return np.asarray(np.log(sample.y + epsilon))
-
-    def raised(sample: Sample, epsilon: float) -> Array:
-        return np.asarray(np.log(np.maximum(sample.y, epsilon)))
-
-    return tuple(
-        Mistake(name, partial(formula, epsilon=epsilon))
-        for epsilon in (*FAINTER, *EPSILONS)
-        for name, formula in (("epsilon-in-denominator", added), ("log-of-softmax", raised))
-    )
-
-
-def log_of_wrong_sums() -> tuple[Mistake, ...]:
-    """z - shift - log Σ exp(z - shift): the shift is not the maximum, or the sum is padded."""
-    found = [
-        Mistake(name, partial(_log_shifted, shift=shift), layout=layout)
-        for name, shift, layout in _shifts()
-    ]
-    unshifted = partial(_log_shifted, shift=_nothing, held=as_computed)
-    found.append(Mistake("no-max-subtraction", unshifted))
-    for epsilon in EPSILONS:
-        padded = partial(_log_shifted, shift=_own_maximum, padding=epsilon)
-        found.append(Mistake("epsilon-in-denominator", padded))
-    return tuple(found)
-
-
-def _log_shifted(sample: Sample, shift: Shift, padding: float = 0.0, held: Held = rounded) -> Array:
-    """A logarithm of shifted terms; unsure where the sum is tiny, or rounding hides the mistake."""
-    moved = shift(sample)
-    terms = held(np.exp(rounded(sample.z - moved, sample)), sample)
-    total = held(held(terms.sum(axis=1, keepdims=True), sample) + padding, sample)
-    faint = (total < 1e8 * sample.precision.tiny) & (total > 0.0)
-    level = log(total)
-    made = sample.z - moved - level
-    unit = sample.precision.u + sample.precision.u_out
-    blurred = 16.0 * unit * (1.0 + np.abs(sample.z) + np.abs(moved) + np.abs(level))
-    hidden = np.isfinite(made) & (np.abs(made - sample.log_y) <= blurred)
-    return np.ma.masked_array(unknown_at(faint, made), mask=faint | hidden)
-
-
 def wrong_probabilities() -> Iterator[tuple[str, Formula, bool]]:
     """Name, formula, and whether it mixes up the rows of a call."""
-    for name, shift, layout in _shifts():
+    for name, shift, layout in shifts():
         yield name, partial(_normalised, shift=shift), layout
     for name, formula in _of_one_row():
         yield name, formula, False
     for name, formula in _of_many_rows():
         yield name, formula, True
-
-
-def _shifts() -> Iterator[tuple[str, Shift, bool]]:
-    """What is taken off the logits instead of their maximum; whether it mixes up rows."""
-    yield "no-max-subtraction", _nothing, False
-    for floor in FLOORS:
-        yield "max-from-constant", partial(_floored, floor=floor), False
-    places: list[Callable[[int], slice | Array]]
-    places = [_first_half, _first, _all_but_first, _all_but_last, _even, _odd]
-    for lanes in VECTOR_LENGTHS:
-        places += [partial(_whole_vectors, lanes=lanes), partial(_first_vector, lanes=lanes)]
-        places += [partial(_quarter, lanes=lanes, lost=lost) for lost in range(4)]
-        places.append(partial(_low_half, lanes=lanes))
-    for seen in places:
-        yield "partial-max", partial(_partial, seen=seen), False
-    yield "batch-max", lambda s: np.full((s.rows, 1), s.z.max()), True
 
 
 def _of_nothing_else() -> Iterator[tuple[str, Formula]]:
@@ -196,7 +98,7 @@ def _of_nothing_else() -> Iterator[tuple[str, Formula]]:
 def _of_one_row() -> Iterator[tuple[str, Formula]]:
     """Formulas of a row by itself."""
     yield "no-max-subtraction", _narrow
-    yield "no-max-subtraction", partial(_normalised, shift=_nothing, held=as_computed)
+    yield "no-max-subtraction", partial(_normalised, shift=nothing, held=as_computed)
     yield "no-max-subtraction", _less_logarithm
     yield "shift-in-one-place", _numerator_only
     yield "shift-in-one-place", _denominator_only
@@ -228,7 +130,7 @@ def _of_tails(lanes: int) -> Iterator[tuple[str, Formula]]:
     yield "tail-leaks-in", partial(_zeros_summed, lanes=lanes)
     yield "tail-leaks-in", partial(_zeros_seen, lanes=lanes)
     for floor in FLOORS:
-        yield "tail-leaks-in", partial(_normalised, shift=partial(_floored, floor=floor))
+        yield "tail-leaks-in", partial(_normalised, shift=partial(floored, floor=floor))
     yield "tail-leaks-in", partial(_ones_summed, lanes=lanes)
 
 
@@ -288,21 +190,6 @@ def _denominator_only(sample: Sample) -> Array:
     return np.asarray(rounded(np.exp(rounded(sample.z, sample)), sample) / total)
 
 
-def _nothing(sample: Sample) -> Array:
-    """Nothing is taken off."""
-    return np.zeros((sample.rows, 1))
-
-
-def _floored(sample: Sample, floor: float) -> Array:
-    """A maximum started from a constant."""
-    return np.asarray(np.maximum(_own_maximum(sample), floor))
-
-
-def _own_maximum(sample: Sample) -> Array:
-    """The row's maximum."""
-    return np.asarray(sample.z.max(axis=1, keepdims=True))
-
-
 def _clipped(sample: Sample, limit: float) -> Array:
     """The logits are clipped."""
     return softmax(np.clip(sample.z, -limit, limit))
@@ -317,44 +204,6 @@ def _padded(sample: Sample, epsilon: float) -> Array:
     """Something is added to the sum."""
     weights = np.exp(-sample.gap)
     return np.asarray(weights / (weights.sum(axis=1, keepdims=True) + epsilon))
-
-
-def _partial(sample: Sample, seen: Callable[[int], slice | Array]) -> Array:
-    """The maximum of a part of the row; of nothing, that of the row."""
-    part = sample.z[:, seen(sample.n)]
-    return np.asarray(part.max(axis=1, keepdims=True)) if part.size else _own_maximum(sample)
-
-
-def _first_half(n: int) -> slice:
-    return slice(0, n // 2)
-
-
-def _first(n: int) -> slice:
-    return slice(0, 1)
-
-
-def _all_but_first(n: int) -> slice:
-    return slice(1, None)
-
-
-def _all_but_last(n: int) -> slice:
-    return slice(0, n - 1)
-
-
-def _even(n: int) -> slice:
-    return slice(0, None, 2)
-
-
-def _odd(n: int) -> slice:
-    return slice(1, None, 2)
-
-
-def _whole_vectors(n: int, lanes: int) -> slice:
-    return slice(0, n // lanes * lanes)
-
-
-def _first_vector(n: int, lanes: int) -> slice:
-    return slice(0, lanes)
 
 
 def _divided_by_row(sample: Sample, row: int) -> Array:
@@ -372,19 +221,6 @@ def _shifted_by_row(sample: Sample, row: int) -> Array:
 def _copied_row(sample: Sample, row: int) -> Array:
     """One row's result for every row."""
     return np.repeat(sample.y[[row]], sample.rows, axis=0)
-
-
-def _quarter(n: int, lanes: int, lost: int) -> Array:
-    """All but one quarter of each vector: an accumulator that is left out."""
-    place = np.arange(n)
-    kept = (place % lanes // (lanes // 4) != lost) | (place >= n // lanes * lanes)
-    return np.flatnonzero(kept)
-
-
-def _low_half(n: int, lanes: int) -> Array:
-    """The lower half of each vector."""
-    place = np.arange(n)
-    return np.flatnonzero((place % lanes < lanes // 2) | (place >= n // lanes * lanes))
 
 
 def _tail_unsummed(sample: Sample, lanes: int) -> Array:
