@@ -13,9 +13,7 @@ def jax_vjp_diagonal(x):
     return jax.nn.softmax(x)
 
 
-jax_vjp_diagonal.defvjp(
-    lambda x: (jax.nn.softmax(x),) * 2, lambda y, dy: (y * (1 - y) * dy,)
-)
+jax_vjp_diagonal.defvjp(lambda x: (jax.nn.softmax(x),) * 2, lambda y, dy: (y * (1 - y) * dy,))
 
 
 @jax.custom_vjp
