@@ -25,7 +25,8 @@ def check(trial: Trial) -> CheckResult:
         return CheckResult("threads", "skipped", detail="claims one caller at a time")
     calls = trial.calls
     quick = trial.effort.name == "quick"
-    long = [_alone(trial, n, 1 if n > 5000 else 8) for n in (LENGTHS[::3] if quick else LENGTHS)]
+    lengths = LENGTHS[::3] if quick else LENGTHS
+    long = [_alone(trial, n, 8 if trial.elements(n) <= 5000 else 1) for n in lengths]
     first = _alone(trial, FIRST, 8) if trial.candidate.kind == "c" else []
     for alone in long:
         if alone and _together(trial, alone, _rounds(trial, alone[0].task)):
