@@ -30,6 +30,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 LENGTHS = (136, 1040, 16_400, 131_088)
 ELEMENTS = 2**15
 
+# A Jacobian's padding is squared: shorter steps, up to the longest there is room for.
+SQUARE_LENGTHS = (8, 34, 136, 272, 1080, 1450)
+
 # So short a row is padded to this where there are very many of them.
 SHORT, MANY = 8, 2**21
 
@@ -77,7 +80,8 @@ def _from_jax(op: Op, sample: Sample) -> Array:
     import jax
 
     n, rows = sample.n, sample.rows
-    length = next((size for size in LENGTHS if size >= n), -(-n // LENGTHS[-1]) * LENGTHS[-1])
+    lengths = SQUARE_LENGTHS if op.output == "jac" else LENGTHS
+    length = next((size for size in lengths if size >= n), -(-n // lengths[-1]) * lengths[-1])
     if n <= SHORT and rows * LENGTHS[0] > MANY:
         length = SHORT
     square = length if op.output == "jac" else 1
