@@ -77,10 +77,12 @@ def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
 def _is_number_of_terms(trial: Trial, most: int, n: int) -> bool:
     """Whether a row of n is right with so many terms, wherever they stand, and nearly none else.
 
-    The outermost of them are the largest, so that it shows if one is lost.
+    The outermost of them are the largest, so that it shows if one is lost: beside what a sum of n
+    terms may be off by, n u of it.
     """
+    height = max(4.0, float(np.log(16.0 * trial.precision.u * n * n)))
     ends = (np.arange(n) == 0) | (np.arange(n) == most - 1)
-    logits = np.where(np.arange(n) < most, 4.0 * ends, -0.9 * overflowing(trial))
+    logits = np.where(np.arange(n) < most, height * ends, -0.9 * overflowing(trial))
     batch = ask(trial, np.stack([logits, logits[::-1]]), np.stack([ends, ends[::-1]]) * 1.0)
     return batch is not None and not batch.failed().any()
 
