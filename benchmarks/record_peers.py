@@ -12,6 +12,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,8 @@ def _jax_function(specimen: Specimen, call: Call) -> Any:
 
     base = jax.nn.log_softmax if specimen.op.startswith("log") else jax.nn.softmax
     if specimen.options.get("autodiff"):
-        return _module_function(specimen)
+        keywords = {"scale": 0.5} if takes_scale(specimen) else {}
+        return partial(_module_function(specimen), **keywords)
     roles = inputs_of(specimen)
 
     def product(x: Any, y: Any, t: Any) -> Any:

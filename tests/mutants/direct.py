@@ -6,6 +6,7 @@ import ctypes
 import importlib.util
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,8 @@ def _python_function(specimen: Specimen) -> Callable[..., np.ndarray]:
         keywords = {"scale": scale} if takes_scale(specimen) else {}
         arrays = {names.get(role, role): _array(kind, a) for role, a in inputs.items()}
         if specimen.options.get("autodiff"):
-            return np.asarray(_derivative(kind, specimen.op, function, *arrays.values()))
+            forward = partial(function, **keywords)
+            return np.asarray(_derivative(kind, specimen.op, forward, *arrays.values()))
         return np.asarray(function(**arrays, **keywords))
 
     return call
