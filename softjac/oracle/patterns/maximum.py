@@ -30,20 +30,22 @@ def maximum(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     if "x" not in trial.candidate.inputs:
         return
     for n in lengths(trial, PREFERRED, least=2, most=9001)[:3]:
-        missed = _missed(trial, n)
+        asked = some_places(n)
+        missed = _missed(trial, n, asked)
         if missed is None or not _explains(trial, items, n, missed):
             return
         if 0 < missed.sum() < n:
-            shown = ", ".join(str(place) for place in np.flatnonzero(missed)[:6])
-            more = ", ..." if missed.sum() > 6 else ""
-            words = f"of {n} logits the maximum misses {missed.sum()}: {shown}{more}"
+            places = asked[missed[asked]]
+            shown = ", ".join(str(place) for place in places[:6])
+            more = ", ..." if places.size > 6 else ""
+            tried = f" ({asked.size} of them tried)" if asked.size < n else ""
+            words = f"of {n} logits{tried} the maximum misses {places.size}: {shown}{more}"
             yield "partial-max", 1.0, words
             return
 
 
-def _missed(trial: Trial, n: int) -> Array | None:
-    """Which places the maximum misses; None where something else is wrong too."""
-    asked = some_places(n)
+def _missed(trial: Trial, n: int, asked: Array) -> Array | None:
+    """Which places the maximum misses, as the nearest that is asked; None where more is wrong."""
     peak = np.arange(n) == asked[:, None]
     vector = np.where(peak, 1.0, -0.5)
     gentle = ask(trial, np.where(peak, 0.0, -10.0), vector)
