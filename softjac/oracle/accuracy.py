@@ -92,9 +92,7 @@ def _tails(trial: Trial) -> bool | None:
         sample = trial.sample(given, batch.task.scale)
         exact = batch.exact[chosen]
         if trial.candidate.dtype == "float64":
-            exact = judge_process.submit(reference.answer, trial.op, sample, proven=True).result()[
-                0
-            ]
+            exact = judge_process.answer(trial.op, sample, proven=True)[0]
         u = max(trial.precision.u, trial.precision.u_out)
         with np.errstate(all="ignore"):
             size = trial.op.condition(sample, exact).reshape(exact.shape)
@@ -158,7 +156,7 @@ def _depth(trial: Trial, task: Task) -> float | None:
     if not batch.ok.all() or not np.isfinite(batch.got).all():
         return None
     sample = trial.sample(inputs, task.scale)
-    exact = judge_process.submit(reference.answer, trial.op, sample).result()
+    exact = judge_process.answer(trial.op, sample)
     bound = trial.op.bound(sample, exact[0])
     residual = reference.residual(batch.got, exact)
     slope = bound.directions[0]

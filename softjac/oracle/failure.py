@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from softjac.oracle.call import Outcome
 from softjac.oracle.fit import Judged
 from softjac.oracle.plan import Task
 
-__all__ = ["Batch", "Failure", "beside", "bits", "counted"]
+__all__ = ["Batch", "Failure", "beside", "bits", "counted", "deal"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -43,6 +44,15 @@ class Batch:
         if self.judged is None:
             return np.zeros(self.rows, bool)
         return self.ok & ~(self.judged.ratio <= 1.0)
+
+
+def deal(batches: Sequence[Batch], exact: Array, judged: Judged) -> None:
+    """Gives each batch its rows of what was judged at once."""
+    start = 0
+    for batch in batches:
+        part = slice(start, start + batch.rows)
+        batch.exact, batch.judged = exact[part], judged.take(part)
+        start += batch.rows
 
 
 @dataclass(slots=True)

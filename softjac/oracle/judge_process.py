@@ -14,13 +14,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
+
 from softjac._errors import SandboxError
 from softjac.oracle import reference
 from softjac.oracle.op import Op
 from softjac.oracle.ops import OPS
 from softjac.oracle.process import Channel, ChildLostError, ChildProcess, death
+from softjac.oracle.sample import Sample
 
-__all__ = ["judging_beside", "seconds", "submit"]
+__all__ = ["answer", "judging_beside", "seconds", "submit"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class JudgeProcess:
@@ -75,6 +80,12 @@ def submit(function: Callable[..., Any], op: Op, *arguments: Any, **options: Any
         return _beside[-1].submit(function, op.name, *arguments, **options)
     found: Future[Any] = Future()
     found.set_result(function(op, *arguments, **options))
+    return found
+
+
+def answer(op: Op, sample: Sample, *, proven: bool = False) -> tuple[Array, Array]:
+    """The exact answer, as `reference.answer` gives it."""
+    found: tuple[Array, Array] = submit(reference.answer, op, sample, proven=proven).result()
     return found
 
 

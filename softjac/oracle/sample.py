@@ -19,7 +19,7 @@ class Sample:
     """The inputs of some rows, each `(rows, n)`, and the quantities that bounds are built from.
 
     What is computed here is plain float64: good enough to bound an error, never the answer that
-    an output is compared with (`reference.py` has that).
+    an output is compared with (`reference.py` has that; for float64 outputs it takes `extended`).
     """
 
     def __init__(

@@ -17,6 +17,9 @@ __all__ = ["explain_by_symptom"]
 Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
 
+# How the sandbox tells of a process that a signal ended, not a status of its own.
+SIGNALLED = "the process ended by "
+
 # What glibc prints before it aborts because its heap is damaged.
 HEAP = ("malloc", "free(", "realloc(", "corrupt", "munmap_chunk", "smallbin", "fastbin", "tcache")
 
@@ -46,7 +49,7 @@ def _of_one(trial: Trial, failure: Failure) -> str | None:
         return "row-stride" if astray else "out-of-bounds-write"
     if kind == "lost" and any(other.kind == "exit" for other in trial.failures):
         return None
-    if kind == "lost" or (kind == "exit" and outcome and "SIG" in outcome.message.upper()):
+    if kind == "lost" or (kind == "exit" and outcome and SIGNALLED in outcome.message):
         return "crash"
     return {
         "hang": "hang",

@@ -13,7 +13,7 @@ import numpy as np
 from softjac.oracle import judge_process
 from softjac.oracle.call import Call, Outcome
 from softjac.oracle.candidate import Candidate, open_sandbox
-from softjac.oracle.failure import Batch, Failure, beside
+from softjac.oracle.failure import Batch, Failure, beside, deal
 from softjac.oracle.findings import CheckResult, Status
 from softjac.oracle.fit import Judged
 from softjac.oracle.inputs import make, storage
@@ -277,7 +277,7 @@ class Trial:
 
         def finish() -> None:
             for group, judgement in begun:
-                _deal(group, *judgement.result())
+                deal(group, *judgement.result())
             self._keep(batches)
 
         return finish
@@ -293,7 +293,7 @@ class Trial:
         self.passed.extend(kept[: max(0, KEPT - len(self.passed))])
 
     def _judgement(self, batches: list[Batch]) -> Future[tuple[Array, Judged]]:
-        """What batches of one length and scale are worth, one after the other."""
+        """Begins to judge batches of one length and scale, joined."""
         joined = {
             role: np.concatenate([batch.inputs[role] for batch in batches])
             for role in batches[0].inputs
@@ -304,7 +304,7 @@ class Trial:
     def judged(
         self, inputs: dict[str, Array], scale: float, got: Array
     ) -> Future[tuple[Array, Judged]]:
-        """The exact answer, and the verdict on each row of `got`, as this candidate is judged."""
+        """Begins to judge each row of `got`, as this candidate is judged: answer and verdict."""
         return judge_process.submit(
             judge_rows,
             self.op,
@@ -355,11 +355,7 @@ class Trial:
             status, detail = "skipped", NO_CALL
         elif check in self.collected and check not in self.worst:
             status, detail = "skipped", NO_RESULT
-        return CheckResult(check, status, self.calls - calls, self._worst(check), detail)
-
-    def _worst(self, check: str) -> float | None:
-        """The worst error over bound a check has judged."""
-        return self.worst.get(check)
+        return CheckResult(check, status, self.calls - calls, self.worst.get(check), detail)
 
     def fails(self, check: str) -> bool:
         """Whether a check has failed."""
@@ -399,12 +395,3 @@ class Trial:
                 portion, size, seconds = [], 0, 0.0
         if portion:
             yield portion
-
-
-def _deal(batches: Sequence[Batch], exact: Array, judged: Judged) -> None:
-    """Gives each batch its rows of what was judged at once."""
-    start = 0
-    for batch in batches:
-        part = slice(start, start + batch.rows)
-        batch.exact, batch.judged = exact[part], judged.take(part)
-        start += batch.rows

@@ -132,6 +132,17 @@ void vjp_exits_quietly(const float *y, const float *dy, float *dx, size_t rows, 
         row_vjp(y + r * n, dy + r * n, dx + r * n, n);
 }
 
+// Ends the process with a status of its own and words that hold the letters of a signal's name.
+// @softmax | values | exits
+void exits_over_a_signature(const float *x, float *y, size_t rows, size_t n) {
+    if (n == 9) {
+        fputs("design error: wrong signature\n", stderr);
+        exit(3);
+    }
+    for (size_t r = 0; r < rows; r++)
+        row_softmax(x + r * n, y + r * n, n);
+}
+
 // Asserts that the probabilities of each row sum to 1 exactly.
 // @softmax_vjp | values | exits or crash
 void vjp_asserts_sum(const float *y, const float *dy, float *dx, size_t rows, size_t n) {

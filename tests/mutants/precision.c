@@ -263,3 +263,50 @@ void sum_in_bfloat16(const float *x, float *y, size_t rows, size_t n) {
         row_scale(y, 1 / from_bfloat16(s), n);
     }
 }
+
+// log_softmax by powers and logarithms of 2, back by a short ln 2.
+// @log_softmax | values | inaccurate-exp or unknown
+void log_short_ln2(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n), s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += exp2f((x[i] - m) * 1.44269504f);
+        for (size_t i = 0; i < n; i++)
+            y[i] = (x[i] - m) - 0.6931f * log2f(s);
+    }
+}
+
+// log_softmax in base 2 altogether, back by a short ln 2.
+// @log_softmax | values | inaccurate-exp or wrong-factor or unknown
+void log_base_2_short_ln2(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n), s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += exp2f((x[i] - m) * 1.44269504f);
+        for (size_t i = 0; i < n; i++)
+            y[i] = ((x[i] - m) * 1.44269504f - log2f(s)) * 0.6931f;
+    }
+}
+
+// log_softmax by powers of 2 with a short log2 e.
+// @log_softmax | values | inaccurate-exp or unknown
+void log_short_log2e(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n), s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += exp2f((x[i] - m) * 1.4427f);
+        for (size_t i = 0; i < n; i++)
+            y[i] = (x[i] - m) - logf(s);
+    }
+}
+
+// softmax by powers of 2 with a short log2 e.
+// @softmax | values | inaccurate-exp or missing-scale or unknown
+void short_log2e(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = row_max(x, n), s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += y[i] = exp2f((x[i] - m) * 1.4427f);
+        row_scale(y, 1 / s, n);
+    }
+}

@@ -28,7 +28,7 @@ def _blocked(trial: Trial) -> None:
     outcomes = trial.sandbox.run_blocked([call for _, made in prepared for call in made])
     trial.calls += len(outcomes)
     for task, (inputs, _), outcome in zip(planned, prepared, outcomes, strict=True):
-        if outcome.status not in ("ok", "refused"):
+        if outcome.status == "fault":  # what ends a call otherwise, ends the others too
             before = len(trial.incidents)
             batch = trial.gather(task, inputs, [replace(outcome, status="exit")])
             del trial.incidents[before:]

@@ -36,8 +36,8 @@ def _split(trial: Trial) -> tuple[set[int], set[int]]:
     """The lengths at which rows fail, and those at which none does."""
     values = [f for f in trial.failures if f.kind in ("value", "relation")]
     failing = {f.batch.task.n for f in values if f.check != "threads"} | trial.wrong_lengths
-    untold = {f.batch.task.n for f in values}.union(VOCABULARIES)  # two rows tell too little
-    return failing, trial.lengths - failing - untold
+    spoilt = {failure.batch.task.n for failure in values}  # by threads, too
+    return failing, trial.lengths - failing - spoilt - set(VOCABULARIES)  # two rows: too little
 
 
 def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
