@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 __all__ = [
@@ -42,5 +41,7 @@ class RefutedError(SoftjacError, AssertionError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint at the nearest known word, if one is near."""
+    import difflib  # seldom needed
+
     near = difflib.get_close_matches(word.lower(), list(known), 1, 0.6)
     return f"; did you mean {near[0]}?" if near else ""

@@ -13,8 +13,8 @@ import numpy as np
 from softjac._errors import ArgumentError
 from softjac.oracle import guard
 from softjac.oracle.call import Call, Fault, Outcome
+from softjac.oracle.channel import shared_file
 from softjac.oracle.guard import NativePlan, Result
-from softjac.oracle.process import shared_file
 
 __all__ = ["Batch"]
 

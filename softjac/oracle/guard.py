@@ -5,8 +5,7 @@ from __future__ import annotations
 import ctypes
 import signal
 import struct
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from softjac._errors import SandboxError
 
@@ -94,8 +93,7 @@ def open_library(path: str) -> ctypes.CDLL:
     return library
 
 
-@dataclass(frozen=True, slots=True)
-class NativePlan:
+class NativePlan(NamedTuple):
     """How to call a C function: plain data that can be sent to another process.
 
     arrays:    the roles with an array, inputs first, the output last.
@@ -155,8 +153,7 @@ def pack_call(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """A `softjac_guard_result`."""
 
     status: int

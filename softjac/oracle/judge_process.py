@@ -18,9 +18,10 @@ import numpy as np
 
 from softjac._errors import SandboxError
 from softjac.oracle import reference
+from softjac.oracle.channel import Channel, ChildLostError
 from softjac.oracle.op import Op
 from softjac.oracle.ops import OPS
-from softjac.oracle.process import Channel, ChildLostError, ChildProcess, death
+from softjac.oracle.process import ChildProcess, death
 from softjac.oracle.sample import Sample
 
 __all__ = ["answer", "judging_beside", "seconds", "submit"]
@@ -33,7 +34,7 @@ class JudgeProcess:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._child = ChildProcess(sys.path, module=__name__)
+        self._child = ChildProcess(__name__, sys.path)
         self._thread = ThreadPoolExecutor(1)
 
     def submit(

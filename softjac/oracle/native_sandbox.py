@@ -10,8 +10,9 @@ from softjac._errors import ArgumentError, CandidateError, SandboxError
 from softjac.oracle import guard
 from softjac.oracle.batch import Batch
 from softjac.oracle.call import Call, Growth, Outcome
+from softjac.oracle.channel import ChildLostError
 from softjac.oracle.guard import NativePlan
-from softjac.oracle.process import ChildLostError, ChildProcess, death
+from softjac.oracle.process import ChildProcess, death
 from softjac.oracle.targets import symbol_hint
 
 __all__ = ["NativeSandbox"]
@@ -195,11 +196,13 @@ class NativeSandbox:
         self._drop_child()
         patience = 2 * int(self._timeout) + 60
         setup = (
-            "native", str(self._library), self._plan, self._batch.descriptor, self._blocked,
+            str(self._library), self._plan, self._batch.descriptor, self._blocked,
             patience,
         )  # fmt: skip
         child = self._child = ChildProcess(
+            "softjac.oracle.native_worker",
             setup,
+            flags=["-S"],  # no other package is needed, and finding them takes time
             descriptors=[self._batch.descriptor],
             environment={"MALLOC_PERTURB_": "132"},  # memory not written yet holds huge numbers
         )

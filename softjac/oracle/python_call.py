@@ -29,8 +29,8 @@ from softjac.oracle.arrays import (
     wide_floats,
 )
 from softjac.oracle.call import Call, Growth, Layout, Outcome
+from softjac.oracle.channel import footprint
 from softjac.oracle.guard import environment_names, open_library
-from softjac.oracle.process import footprint
 from softjac.oracle.signature import callable_of
 
 __all__ = [

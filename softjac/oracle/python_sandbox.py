@@ -16,7 +16,8 @@ from typing import Any
 
 from softjac._errors import CandidateError
 from softjac.oracle.call import Call, Growth, Outcome
-from softjac.oracle.process import ChildLostError, ChildProcess, Patience, death
+from softjac.oracle.channel import ChildLostError
+from softjac.oracle.process import ChildProcess, Patience, death
 from softjac.oracle.python_call import (
     Caller,
     LeftError,
@@ -277,7 +278,8 @@ def _imported(source: tuple[str, str], dtype: str) -> tuple[ChildProcess, Descri
         return spare, None
     name = f"{Path(source[0]).name}:{source[1]}"
     child = ChildProcess(
-        ("python", source, [str(Path.cwd()), *sys.path]),
+        "softjac.oracle.python_worker",
+        (source, [str(Path.cwd()), *sys.path]),
         environment={"JAX_ENABLE_X64": "1"} if dtype == "float64" else {},
     )
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -26,10 +27,13 @@ from softjac.oracle.precision import PRECISIONS, Precision
 from softjac.oracle.sample import Sample
 from softjac.oracle.shapes import Shapes
 
-__all__ = ["NO_CALL", "Trial"]
+__all__ = ["NO_CALL", "Result", "Trial"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Poison = Literal["nan", "finite"]
+
+# What gives a check's result, once all that it asked for has been judged.
+Result = Callable[[], CheckResult]
 
 # No row's output is longer: a float64 array of it takes 17 MB, and judging takes a dozen of them.
 LONGEST = 2_100_000
@@ -37,12 +41,34 @@ LONGEST = 2_100_000
 # Batches kept for the diagnosis: enough to tell mistakes apart, few enough to stay quick.
 KEPT, LARGE = 60, 100_000
 
+# Elements whose judgement may be awaited while other calls run.
+AWAITED = 4_000_000
+
 NO_CALL = "its preconditions and the time limit allow no call"
 NO_RESULT = "no call gave a result that could be judged"
 
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
 FEW_LENGTHS = (0, 1, 2, 3, 8, 33, 130, 1000, 65_537)
 FEW_ROWS = 32
+
+
+@dataclass(slots=True)
+class Judging:
+    """Batches that are being judged beside other work, and who takes each when it is."""
+
+    batches: Sequence[Batch]
+    groups: list[tuple[list[Batch], Future[tuple[Array, Judged]]]]
+    take: Callable[[Batch], object]
+
+    @property
+    def size(self) -> int:
+        """Elements in all."""
+        return sum(batch.got.size for batch in self.batches)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all verdicts are there."""
+        return all(judgement.done() for _, judgement in self.groups)
 
 
 @dataclass(slots=True)
@@ -70,6 +96,7 @@ class Trial:
     lengths: set[int] = field(default_factory=set)
     wrong_lengths: set[int] = field(default_factory=set)
     most_rows: int = 0
+    judging: deque[Judging] = field(default_factory=deque)
 
     op: Op = field(init=False)
     precision: Precision = field(init=False)
@@ -265,22 +292,47 @@ class Trial:
 
     def judge(self, batches: Sequence[Batch]) -> None:
         """Judges batches against the reference within the bound, those of one length at once."""
-        self.judge_later(batches)()
+        self.judge_later(batches, lambda batch: None)
+        self.settle()
 
-    def judge_later(self, batches: Sequence[Batch]) -> Callable[[], None]:
-        """Begins to judge batches, beside other work; calling the result takes the verdicts in."""
+    def judge_later(self, batches: Sequence[Batch], take: Callable[[Batch], object]) -> None:
+        """Begins to judge batches, beside other work; `take` is given each when it is judged."""
         alike: dict[tuple[int, float], list[Batch]] = {}
         for batch in batches:
+            self._note(batch)
             if batch.got.size:
                 alike.setdefault((batch.task.n, batch.task.scale), []).append(batch)
-        begun = [(group, self._judgement(group)) for group in alike.values()]
+        groups = [(group, self._judgement(group)) for group in alike.values()]
+        self.judging.append(Judging(batches, groups, take))
+        self.settle(wait=False)
+        while sum(one.size for one in self.judging) > AWAITED:
+            self._take_in()
 
-        def finish() -> None:
-            for group, judgement in begun:
-                deal(group, *judgement.result())
-            self._keep(batches)
+    def settle(self, *, wait: bool = True) -> bool:
+        """Takes in the verdicts, in the order they were asked for: all, or those that are there.
 
-        return finish
+        It says whether none is awaited any more.
+        """
+        while self.judging and (wait or self.judging[0].is_done):
+            self._take_in()
+        return not self.judging
+
+    def _take_in(self) -> None:
+        """Waits for the verdicts that were asked for first."""
+        oldest = self.judging.popleft()
+        for group, judgement in oldest.groups:
+            deal(group, *judgement.result())
+        self._keep(oldest.batches)
+        for batch in oldest.batches:
+            oldest.take(batch)
+
+    def _note(self, batch: Batch) -> None:
+        """What a batch shows of shapes and time before it is judged."""
+        if not batch.ok.any():
+            return
+        self.shapes.tried.add((batch.task.n, batch.rows))
+        if self.pace.predicted(batch.task.n) == 0.0:  # its preconditions left nothing to time
+            self.pace.note(batch.task.n, batch.seconds / batch.rows, plain=False)
 
     def _keep(self, batches: Sequence[Batch]) -> None:
         """Keeps some of the batches that have passed, for the diagnosis."""
@@ -315,14 +367,11 @@ class Trial:
         )
 
     def collect(self, check: str, batch: Batch) -> None:
-        """Keeps the failures of a judged batch, and what it shows of lengths and time."""
+        """Keeps the failures of a judged batch, and how long and how many its rows were."""
         self.collected.add(check)
         if batch.ok.any():
             self.lengths.add(batch.task.n)
-            self.shapes.tried.add((batch.task.n, batch.rows))
             self.most_rows = max(self.most_rows, batch.rows if self.candidate.takes_rows else 1)
-            if self.pace.predicted(batch.task.n) == 0.0:  # its preconditions left nothing to time
-                self.pace.note(batch.task.n, batch.seconds / batch.rows, plain=False)
         if batch.judged is not None and batch.ok.any():
             worst = float(batch.judged.ratio[batch.ok].max())
             self.worst[check] = max(self.worst.get(check, 0.0), worst)
@@ -333,29 +382,33 @@ class Trial:
             wrong = wrong[:0]  # enough is known, and large batches fill the memory
         self.failures += [Failure(check, "value", batch, int(row)) for row in wrong]
 
-    def result(
-        self,
-        check: str,
-        *,
-        calls: int = 0,
-        suspect: bool = False,
-        detail: str = "",
-        reported: Sequence[str] = (),
+    def result(self, check: str, *, calls: int = 0, reported: Sequence[str] = ()) -> Result:
+        """What gives a check's result, of which the calls after the first `calls` are."""
+        made = self.calls - calls
+        return lambda: self.conclude(check, made, reported=reported)
+
+    def skipped(self, check: str, why: str) -> Result:
+        """What gives the result of a check that makes no call."""
+        return lambda: CheckResult(check, "skipped", detail=why)
+
+    def conclude(
+        self, check: str, calls: int, *, suspect: str = "", reported: Sequence[str] = ()
     ) -> CheckResult:
-        """How a check went, from the failures it left."""
+        """How a check of so many calls went, from the failures it left."""
         mine = [failure for failure in self.failures if failure.check == check]
         status: Status = "pass"
+        detail = ""
         if mine:
             status, detail = "fail", mine[0].told()
         elif suspect:
-            status = "suspect"
+            status, detail = "suspect", suspect
         elif reported:
             status, detail = "reported", "; ".join(reported)
-        elif self.calls == calls:
+        elif not calls:
             status, detail = "skipped", NO_CALL
         elif check in self.collected and check not in self.worst:
             status, detail = "skipped", NO_RESULT
-        return CheckResult(check, status, self.calls - calls, self.worst.get(check), detail)
+        return CheckResult(check, status, calls, self.worst.get(check), detail)
 
     def fails(self, check: str) -> bool:
         """Whether a check has failed."""

@@ -14,7 +14,7 @@ from softjac.oracle.counterexample import ONE_CALL, counterexamples, parse, reru
 from softjac.oracle.failure import counted
 from softjac.oracle.findings import Accuracy, CheckResult, Report, Verdict
 from softjac.oracle.plan import EFFORTS, SCALES
-from softjac.oracle.trial import NO_CALL, Trial
+from softjac.oracle.trial import NO_CALL, Result, Trial
 
 __all__ = ["assert_verified", "replay", "verify"]
 
@@ -76,12 +76,7 @@ def verify(
     tell = progress or (lambda *told: None)
     with open_sandbox(loaded, timeout=timeout) as sandbox:
         trial = Trial(loaded, sandbox, EFFORTS[effort], seed, timeout, tell)
-        results = []
-        for name, check in CHECKS.items():
-            tell(name, 0, 0)
-            result = check(trial)
-            results.append(result)
-            tell(result)
+        results = _checked(trial)
         measured, result = accuracy.measure(trial)
         results.append(result)
         tell(result)
@@ -153,13 +148,15 @@ def replay(replay: str, candidate: Any, *, timeout: float = 10.0, **options: Any
             trial.failures += trial.harvest(
                 check, "fault", "raised", "exit", "hang", "lost", "changed", "outside", "shape"
             )
-            results = [trial.result(check)]
+            results = [trial.conclude(check, trial.calls)]
             if not trial.failures:
                 trial.limits.append(ALONE)
         elif check in CHECKS:
             if check == "environment":  # it picks up what other calls did
                 rerun(trial, task)
-            results = [CHECKS[check](trial)]
+            begun = CHECKS[check](trial)
+            trial.settle()
+            results = [begun()]
         else:
             raise ArgumentError(f"the replay string names no check: {check!r}")
         report = _report(trial, results)
@@ -170,6 +167,29 @@ def replay(replay: str, candidate: Any, *, timeout: float = 10.0, **options: Any
     report.seconds = time.perf_counter() - started
     report.calls, report.rows = trial.calls, trial.rows
     return report
+
+
+def _checked(trial: Trial) -> list[CheckResult]:
+    """Runs the checks, each while rows of those before it are still being judged."""
+    begun: list[Result] = []
+    results: list[CheckResult] = []
+
+    def conclude() -> None:
+        for result in begun:
+            results.append(result())
+            trial.progress(results[-1])
+        begun.clear()
+
+    for name, check in CHECKS.items():
+        trial.progress(name, 0, 0)
+        begun.append(check(trial))
+        if trial.settle(wait=False):
+            conclude()
+    trial.settle()
+    conclude()
+    order = list(CHECKS)
+    trial.failures.sort(key=lambda failure: order.index(failure.check))
+    return results
 
 
 def _report(trial: Trial, results: list[CheckResult]) -> Report:

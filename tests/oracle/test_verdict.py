@@ -271,7 +271,7 @@ def test_a_jacobian_has_no_array_to_share_memory_with() -> None:
     candidate = load("softjac:native", op="softmax_jacobian")
     with open_sandbox(candidate) as sandbox:
         trial = Trial(candidate, sandbox, EFFORTS["quick"], 0, 1.0, lambda *told: None)
-        result = checks.CHECKS["aliasing"](trial)
+        result = checks.CHECKS["aliasing"](trial)()
     assert (result.status, result.detail) == ("skipped", "no input has the size of a Jacobian")
 
 

@@ -1,6 +1,7 @@
 """What must hold: one property, one file.
 
-Each keeps its failures on the trial, and says how it went.
+Each makes its calls, keeps its failures on the trial, and returns what gives its result once the
+rows that it asked about have been judged.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ from softjac.oracle.checks import (
     threads,
     values,
 )
-from softjac.oracle.findings import CheckResult
-from softjac.oracle.trial import Trial
+from softjac.oracle.trial import Result, Trial
 
 __all__ = ["CHECKS"]
 
-CHECKS: dict[str, Callable[[Trial], CheckResult]] = {
+CHECKS: dict[str, Callable[[Trial], Result]] = {
     "values": values.check,
     "invariants": invariants.check,
     "empty": empty.check,

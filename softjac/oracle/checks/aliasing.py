@@ -7,23 +7,22 @@ from dataclasses import replace
 import numpy as np
 
 from softjac.oracle.failure import Failure
-from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import ROOMY, Task
-from softjac.oracle.trial import Trial
+from softjac.oracle.trial import Result, Trial
 
 LENGTHS = (1, 3, 8, 9, 16, 33, 100, 1000)
 
 
-def check(trial: Trial) -> CheckResult:
+def check(trial: Trial) -> Result:
     """Judges the pairs it claims; tells how the others do."""
     calls, told = trial.calls, []
     claimed = list(trial.candidate.in_place)
     output = trial.op.output
     others = [] if output == "jac" else [(output, role) for role in trial.candidate.inputs]
     if trial.candidate.kind == "python" and not claimed:
-        return CheckResult("aliasing", "skipped", detail="a Python callable returns its own array")
+        return trial.skipped("aliasing", "a Python callable returns its own array")
     if not claimed and not others:
-        return CheckResult("aliasing", "skipped", detail="no input has the size of a Jacobian")
+        return trial.skipped("aliasing", "no input has the size of a Jacobian")
     for pair in claimed or others:
         before = trial.calls
         wrong = _first_wrong(trial, pair)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from softjac.oracle.call import Layout
 from softjac.oracle.failure import Failure
-from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Trial
+from softjac.oracle.trial import Result, Trial
 
 
-def check(trial: Trial) -> CheckResult:
+def check(trial: Trial) -> Result:
     """A C candidate must return; a Python callable may raise, which is told."""
     calls, tried = trial.calls, 0
     refused: dict[str, list[str]] = {}
@@ -30,6 +29,6 @@ def check(trial: Trial) -> CheckResult:
                 detail = f"{outcome.status} at n = {n}, rows = {rows}"
                 trial.failures.append(Failure("empty", "empty", batch, 0, detail, outcome))
     if not tried:
-        return CheckResult("empty", "skipped", detail="excluded by the preconditions")
+        return trial.skipped("empty", "excluded by the preconditions")
     told = [f"refuses {'; '.join(places)}: {said}" for said, places in refused.items()]
     return trial.result("empty", calls=calls, reported=told)

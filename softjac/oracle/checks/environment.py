@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from softjac.oracle.call import Layout
 from softjac.oracle.failure import Failure
-from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Trial
+from softjac.oracle.trial import Result, Trial
 
 
-def check(trial: Trial) -> CheckResult:
+def check(trial: Trial) -> Result:
     """Picks up what all calls left changed; calls once more with faults not to be swallowed."""
     kinds = ("exit", "hang", "lost", "environment", "fault", "raised")
     trial.failures += trial.harvest("environment", *kinds)
+    trial.settle()  # whether memory has failed is known then
     if trial.candidate.kind == "c" and not trial.fails("memory"):
         _blocked(trial)
     return trial.result("environment")

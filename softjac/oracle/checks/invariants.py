@@ -12,13 +12,13 @@ from softjac.oracle.findings import CheckResult
 from softjac.oracle.judging import overflowed
 from softjac.oracle.plan import Task
 from softjac.oracle.through_maximum import through_maximum
-from softjac.oracle.trial import Trial
+from softjac.oracle.trial import Result, Trial
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LENGTHS = (1, 2, 7, 64, 129, 1000, 65_543, 300_007, 1_048_583)
 
 
-def check(trial: Trial) -> CheckResult:
+def check(trial: Trial) -> Result:
     """Judges each relation within the sum of the row's componentwise bounds."""
     calls, worst = trial.calls, 0.0
     lengths = LENGTHS[: -2 if trial.effort.name == "quick" else None]
@@ -31,8 +31,13 @@ def check(trial: Trial) -> CheckResult:
             worst = max(worst, float(judged.max(initial=0.0)))
             for row in np.flatnonzero(~(judged <= 1.0))[:3]:
                 trial.failures.append(Failure("invariants", "relation", batch, int(row), name))
-    result = trial.result("invariants", calls=calls)
-    result.worst_ratio = worst if np.isfinite(worst) and result.calls else None
+    made = trial.calls - calls
+
+    def result() -> CheckResult:
+        found = trial.conclude("invariants", made)
+        found.worst_ratio = worst if np.isfinite(worst) and made else None
+        return found
+
     return result
 
 

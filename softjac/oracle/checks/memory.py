@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from softjac.oracle.call import Layout, Side, View
 from softjac.oracle.failure import Failure
-from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Trial
+from softjac.oracle.trial import Result, Trial
 
 VIEWS: tuple[View, ...] = ("contiguous", "strided", "transposed", "reversed", "broadcast")
 SIDES: tuple[Side, ...] = ("end", "start")
@@ -24,7 +24,7 @@ GAPS = ((1, 0), (3, 1), (8, 8), (40, 0), (40, 24), (300, 0), (66_000, 8))
 MANY = Task("kinds", 4096, 64, layout=Layout(blocks=2**31 // (4096 * 64) + 1))
 
 
-def check(trial: Trial) -> CheckResult:
+def check(trial: Trial) -> Result:
     """Runs calls whose arrays touch guard pages, one side and the other, at all alignments."""
     calls = trial.calls
     queue = list(trial.possible(_tasks(trial)))
@@ -32,10 +32,7 @@ def check(trial: Trial) -> CheckResult:
         queue.append(replace(MANY, seed=trial.seed))
     done = 0
     for chunk in trial.chunks(queue):
-        batches = trial.run(chunk)
-        trial.judge(batches)
-        for batch in batches:
-            trial.collect("memory", batch)
+        trial.judge_later(trial.run(chunk), partial(trial.collect, "memory"))
         done += len(chunk)
         trial.progress("memory", done, len(queue))
     trial.failures += trial.harvest("memory", "changed", "outside", "raised")

@@ -5,20 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from softjac.oracle.failure import Batch, Failure
-from softjac.oracle.findings import CheckResult
 from softjac.oracle.inputs import NONFINITE
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Trial
+from softjac.oracle.trial import Result, Trial
 
 
-def check(trial: Trial) -> CheckResult:
+def check(trial: Trial) -> Result:
     """Judges masked rows always, and the rest where the candidate claims to follow JAX.
 
     What becomes of a row of NaN, +inf or nothing but -inf is its policy; the rows beside it in the
     same call are judged like any.
     """
     if "x" not in trial.candidate.inputs:
-        return CheckResult("nonfinite", "skipped", detail="takes no logits")
+        return trial.skipped("nonfinite", "takes no logits")
     calls = trial.calls
     told: list[str] = []
     planned = (Task("masks", n, 8, trial.seed + 21) for n in (1, 2, 7, 8, 9, 33, 67))

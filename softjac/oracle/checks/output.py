@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle.failure import Batch, Failure, bits
-from softjac.oracle.findings import CheckResult
 from softjac.oracle.guard import POISON
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Trial
+from softjac.oracle.trial import Result, Trial
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LENGTHS = (1, 2, 3, 7, 8, 9, 16, 17, 33, 67, 129, 1000, 4099)
 
 
-def check(trial: Trial) -> CheckResult:
+def check(trial: Trial) -> Result:
     """Runs the same calls over two kinds of poison: no bit of either may shine through."""
     calls = trial.calls
     queue = list(trial.possible(Task("kinds", n, 9, trial.seed + 5) for n in LENGTHS))

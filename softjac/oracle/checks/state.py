@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from softjac.oracle.call import Layout
 from softjac.oracle.failure import Batch, Failure, bits
-from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import ROOMY, Task
-from softjac.oracle.trial import Trial
+from softjac.oracle.trial import Result, Trial
 
 # How often a call is made that goes wrong once in a thousand times.
 REPEATS = 1200
@@ -21,7 +21,7 @@ LENGTHS = (5, 33, 40, 1000, 20_000)
 APART = 2000.0
 
 
-def check(trial: Trial) -> CheckResult:
+def check(trial: Trial) -> Result:
     """Calls again, after other sizes, and with the same storage refilled by other rows."""
     calls, told = trial.calls, []
     if trial.candidate.kind == "c":
@@ -36,8 +36,7 @@ def check(trial: Trial) -> CheckResult:
         first = batches[0]
         for place, (batch, asked) in enumerate(zip(batches[1:], sequence[1:], strict=True)):
             if asked is not task:
-                trial.judge([batch])
-                trial.collect("state", batch)
+                trial.judge_later([batch], partial(trial.collect, "state"))
                 continue
             _compare(trial, first, batch, "at once" if place == 0 else "after other calls")
         _refill(trial, task.n)
@@ -64,8 +63,7 @@ def _first_of_all(trial: Trial) -> None:
     for task in trial.possible([Task("plain", 64, 1, trial.seed)]):
         with trial.anew():
             batch = trial.run_aside([task])[0]
-        trial.judge([batch])
-        trial.collect("state", batch)
+        trial.judge_later([batch], partial(trial.collect, "state"))
 
 
 def _often(trial: Trial) -> None:
@@ -98,8 +96,7 @@ def _refill(trial: Trial, n: int) -> None:
         for offset in (0.0, -APART, APART):
             moved = (inputs["x"].astype(np.float64) + offset).astype(trial.dtype)
             batch = trial.run_inputs(task, {**inputs, "x": moved})
-            trial.judge([batch])
-            trial.collect("state", batch)
+            trial.judge_later([batch], partial(trial.collect, "state"))
 
 
 def _others(trial: Trial, task: Task) -> list[Task]:

@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from softjac.oracle.failure import Batch, Failure, bits
-from softjac.oracle.findings import CheckResult
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Trial
+from softjac.oracle.trial import Result, Trial
 
 THREADS = 4
 LENGTHS = (65_536, 16_384, 4_096, 1_000)
@@ -19,10 +18,10 @@ FIRST = 64
 STARTS = {"quick": 1, "standard": 8, "thorough": 40}
 
 
-def check(trial: Trial) -> CheckResult:
+def check(trial: Trial) -> Result:
     """Starts calls together, long enough to meet: n = 65536 where they are affordable at once."""
     if not trial.candidate.reentrant:
-        return CheckResult("threads", "skipped", detail="claims one caller at a time")
+        return trial.skipped("threads", "claims one caller at a time")
     calls = trial.calls
     quick = trial.effort.name == "quick"
     lengths = LENGTHS[::3] if quick else LENGTHS

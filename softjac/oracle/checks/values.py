@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -14,46 +13,46 @@ from softjac.oracle.pace import Clock
 from softjac.oracle.plan import Task, lengths, tasks
 from softjac.oracle.probe import probe
 from softjac.oracle.shapes import LONGER
-from softjac.oracle.trial import Trial
+from softjac.oracle.trial import Result, Trial
 
 # From here on a length that the preconditions exclude is replaced by one near it.
 DENSE = 130
-
-# Portions whose judgement is still awaited when the next one runs.
-AHEAD = 4
 
 # Rows on which the second tier may find a sum improbable: random, without ties or structure.
 RANDOM_LOGITS = ("normal", "wide")
 RANDOM_VECTORS = ("normal", "positive")
 
 
-def check(trial: Trial) -> CheckResult:
+def check(trial: Trial) -> Result:
     """Judges rows of every kind and length while the time lasts."""
     budget = trial.effort.seconds * (2.0 if trial.candidate.kind == "python" else 1.0)
     probe(trial)
     clock, spent = Clock(budget), trial.seconds + judge_process.seconds()
     queue = _queue(trial)
     done, suspects = 0, 0
-    judging: deque[tuple[list[Batch], Callable[[], None]]] = deque()
+
+    def take(batch: Batch) -> None:
+        nonlocal suspects
+        trial.collect("values", batch)
+        suspects += _suspects(trial, batch)
+
     for chunk in trial.chunks(queue):
         elsewhere = trial.seconds + judge_process.seconds()
         if done and clock.left(elsewhere - spent) < 0:
             left = len(queue) - done
             trial.limits.append(f"the time budget left out {left} of {len(queue)} batches")
             break
-        batches = trial.run(chunk)
-        judging.append((batches, trial.judge_later(batches)))
+        trial.judge_later(trial.run(chunk), take)
         done += len(chunk)
         trial.progress("values", done, len(queue))
-        if len(judging) > AHEAD:  # these are judged while the next ones run
-            suspects += _collect(trial, *judging.popleft())
-    for begun in judging:
-        suspects += _collect(trial, *begun)
     trial.failures += trial.harvest("values", "raised")
-    if suspects >= 3:
-        detail = f"on {suspects} random rows the sum is off by more than {6} √n u"
-        return trial.result("values", suspect=True, detail=detail)
-    return trial.result("values")
+    calls = trial.calls
+
+    def result() -> CheckResult:
+        told = f"on {suspects} random rows the sum is off by more than 6 √n u"
+        return trial.conclude("values", calls, suspect=told if suspects >= 3 else "")
+
+    return result
 
 
 def _queue(trial: Trial) -> list[Task]:
@@ -84,14 +83,6 @@ def _lengths(trial: Trial) -> Iterator[int]:
         task = trial.shapes.moved(Task("plain", n, 1), longer=1 if n < DENSE else LONGER)
         if task is not None:
             yield task.n
-
-
-def _collect(trial: Trial, batches: list[Batch], judge: Callable[[], None]) -> int:
-    """Takes in what judging gives, and counts the random rows that are suspect."""
-    judge()
-    for batch in batches:
-        trial.collect("values", batch)
-    return sum(_suspects(trial, batch) for batch in batches)
 
 
 def _suspects(trial: Trial, batch: Batch) -> int:
