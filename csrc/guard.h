@@ -30,7 +30,7 @@ extern "C" {
 #define SOFTJAC_GUARD_API __attribute__((visibility("default")))
 
 enum {
-    SOFTJAC_GUARD_VERSION = 3,
+    SOFTJAC_GUARD_VERSION = 4,
     SOFTJAC_GUARD_ARRAYS = 6,     /* most arrays of a call */
     SOFTJAC_GUARD_ARGUMENTS = 14, /* most integer and pointer arguments */
     SOFTJAC_GUARD_OUTSIDE = 6     /* most writes outside an array that are reported for a call */
@@ -112,6 +112,7 @@ typedef struct {
     int64_t outside_array[SOFTJAC_GUARD_OUTSIDE];
     int64_t outside_offset[SOFTJAC_GUARD_OUTSIDE];
     double seconds;
+    double processor; /* seconds of all threads of the process */
 } softjac_guard_result;
 
 /* What the parent watches while calls run. */

@@ -146,7 +146,7 @@ class Batch:
         message = f"status {result.returned}" if result.returned else ""
         return Outcome(
             "refused" if result.returned else "ok", self._output(place), None, message, changed,
-            outside, environment, result.seconds,
+            outside, environment, result.seconds, processor=result.processor,
         )  # fmt: skip
 
     def _output(self, place: int) -> Array:

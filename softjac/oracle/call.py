@@ -93,6 +93,7 @@ class Outcome:
              "exception mask", "x87 control word", "x87 register stack", "direction flag",
              "signal mask", "file descriptors", "handler of SIGSEGV", ...); it was put back.
     seconds: time of the call alone.
+    processor: seconds of processor time the process used meanwhile, all its threads together.
     reused:  a Python callable overwrote the array that the call before this one had returned.
     """
 
@@ -105,13 +106,15 @@ class Outcome:
     environment: tuple[str, ...] = ()
     seconds: float = 0.0
     reused: bool = False
+    processor: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What a long series of calls left behind in the process."""
+    """What a long series of calls left behind in the process; `ending` is what broke it off."""
 
     calls: int
-    memory_bytes: int
-    threads: int
-    descriptors: int
+    memory_bytes: int = 0
+    threads: int = 0
+    descriptors: int = 0
+    ending: Outcome | None = None

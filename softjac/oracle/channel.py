@@ -14,47 +14,65 @@ import socket
 import struct
 from typing import Any
 
-__all__ = ["Channel", "ChildLostError", "footprint", "shared_file"]
+__all__ = ["Channel", "ChildLostError", "GarbledError", "footprint", "shared_file"]
 
-_LENGTH = struct.Struct("=Q")
+_MARK = b"softjac:"
+_HEADER = struct.Struct("=8sQ")
 
 
 class ChildLostError(Exception):
     """The child does not answer any more: it ended, or closed the channel."""
 
 
+class GarbledError(ChildLostError):
+    """What comes through the channel is no message of ours: the candidate writes to it, too."""
+
+
 class Channel:
-    """Pickled messages over a socket."""
+    """Pickled messages over a socket, each after a mark and its length."""
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
+        self._come = bytearray()
 
     def send(self, message: object) -> None:
         """Sends one message; raises ChildLostError where nobody listens."""
         body = pickle.dumps(message, protocol=5)
         try:
-            self._socket.sendall(_LENGTH.pack(len(body)) + body)
+            self._socket.sendall(_HEADER.pack(_MARK, len(body)) + body)
         except OSError as error:
             raise ChildLostError(str(error)) from error
 
     def receive(self) -> Any:
         """Waits for one message; raises ChildLostError at the channel's end."""
-        (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
-        try:
-            return pickle.loads(self._read(length))
-        except ChildLostError:
-            raise
-        except Exception as error:  # a child that damaged its memory may send anything
-            raise ChildLostError(f"unreadable message: {error}") from error
+        while (message := self._whole()) is None:
+            self._read(0)
+        return message
+
+    def arrived(self) -> Any:
+        """The next message if all of it has come, else None; it never waits.
+
+        It raises ChildLostError at the channel's end, and GarbledError for anything else.
+        """
+        message = self._whole()
+        if message is None:
+            with contextlib.suppress(BlockingIOError):
+                self._read(socket.MSG_DONTWAIT)
+            message = self._whole()
+        return message
 
     def is_readable(self, seconds: float) -> bool:
         """Waits at most so long for something to read (the channel's end counts)."""
+        if self._end() is not None:
+            return True
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(max(0.0, seconds) * 1000))
 
     def has_message(self) -> bool:
         """Whether something but the channel's end can be read at once."""
+        if self._come:
+            return True
         try:
             return bool(self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
         except OSError:
@@ -64,19 +82,38 @@ class Channel:
         """Closes this end."""
         self._socket.close()
 
-    def _read(self, length: int) -> bytes:
-        """Exactly so many bytes."""
-        parts = []
-        while length:
-            try:
-                part = self._socket.recv(min(length, 1 << 20))
-            except OSError as error:
-                raise ChildLostError(str(error)) from error
-            if not part:
-                raise ChildLostError("the channel was closed")
-            parts.append(part)
-            length -= len(part)
-        return b"".join(parts)
+    def _read(self, flags: int) -> None:
+        """Reads some of what has come."""
+        try:
+            part = self._socket.recv(1 << 20, flags)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise ChildLostError(str(error)) from error
+        if not part:
+            raise ChildLostError("the channel was closed")
+        self._come += part
+
+    def _end(self) -> int | None:
+        """Where the first message of what was read ends, if all of it has come."""
+        if len(self._come) < _HEADER.size:
+            return None
+        end = _HEADER.size + int(_HEADER.unpack_from(self._come)[1])
+        return end if len(self._come) >= end else None
+
+    def _whole(self) -> Any:
+        """The first message of what was read, or None where some of it is still to come."""
+        if not _MARK.startswith(self._come[: len(_MARK)]):
+            raise GarbledError("no message of ours")
+        end = self._end()
+        if end is None:
+            return None
+        body = bytes(self._come[_HEADER.size : end])
+        del self._come[:end]
+        try:
+            return pickle.loads(body)
+        except Exception as error:  # a child that damaged its memory may send anything
+            raise GarbledError(f"unreadable message: {error}") from error
 
 
 def shared_file() -> int:

@@ -31,6 +31,7 @@ class Batch:
     got: Array
     ok: Array
     seconds: float
+    processor: float = 0.0
     exact: Array | None = None
     judged: Judged | None = None
 

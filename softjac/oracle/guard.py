@@ -31,13 +31,13 @@ __all__ = [
     "unpack_results",
 ]
 
-VERSION: Final = 3
+VERSION: Final = 4
 ARGUMENTS: Final = 14
 OUTSIDE: Final = 6
 
 PLAN: Final = struct.Struct(f"={15 + ARGUMENTS}q")
 CALL: Final = struct.Struct("=13qd")
-RESULT: Final = struct.Struct(f"={10 + 2 * OUTSIDE}qd")
+RESULT: Final = struct.Struct(f"={10 + 2 * OUTSIDE}q2d")
 PROGRESS: Final = struct.Struct("=6q")
 
 WAITING: Final = 0
@@ -167,6 +167,7 @@ class Result(NamedTuple):
     environment: int
     outside: tuple[tuple[int, int], ...]
     seconds: float
+    processor: float
 
 
 def unpack_results(memory: bytes) -> list[Result]:
@@ -176,7 +177,7 @@ def unpack_results(memory: bytes) -> list[Result]:
         count = min(max(record[9], 0), OUTSIDE)
         arrays, offsets = record[10 : 10 + count], record[10 + OUTSIDE : 10 + OUTSIDE + count]
         outside = tuple(zip(arrays, offsets, strict=True))
-        fields: tuple[Any, ...] = (*record[:9], outside, record[-1])
+        fields: tuple[Any, ...] = (*record[:9], outside, *record[-2:])
         results.append(Result(*fields))
     return results
 

@@ -17,7 +17,7 @@ import numpy as np
 from softjac.oracle.op import Op
 from softjac.oracle.precision import Precision
 
-__all__ = ["LOGITS", "NONFINITE", "VECTORS", "Row", "make", "storage"]
+__all__ = ["LOGITS", "LONE", "NONFINITE", "VECTORS", "Row", "make", "storage"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -154,7 +154,9 @@ LOGITS: dict[str, Callable[[_Noise], Array]] = {
     "wide": lambda z: min(30.0, 0.3 * z.depth) * z.bell(0),
     "far": lambda z: np.minimum(3000.0, z.reach / 4.0) * z.bell(0),
     "half-far": lambda z: 2.0 * z.bell(0) - 0.92 * z.depth * (z.uniform(7) < 0.5) * ~z.here,
-    "negative": lambda z: -5.0 - 3.0 * np.abs(z.bell(0)),
+    "negative": lambda z: (  # in half of the rows so far apart that their order matters
+        -5.0 - np.where(z.uniform(9)[:, :1] < 0.5, 3.0, 0.6 * z.depth) * np.abs(z.bell(0))
+    ),
     "ties": lambda z: np.floor(4.0 * z.uniform(0)) - 2.0,
     "ascending": _sorted(False),
     "descending": _sorted(True),
@@ -198,6 +200,11 @@ def _holding(place: Callable[[int], slice], value: float) -> Callable[[_Noise], 
     return made
 
 
+# One class alone: it is lost from the maximum, or from the sum, and nothing is right.
+LONE: dict[str, Callable[[_Noise], Array]] = {
+    "lone": lambda z: np.where(z.here, 0.0, -2.0 * z.depth + z.bell(0)),
+}
+
 # Logits whose result is JAX's policy: NaN.
 NONFINITE: dict[str, Callable[[_Noise], Array]] = {
     "NaN first": _holding(lambda n: slice(1), np.nan),
@@ -206,6 +213,17 @@ NONFINITE: dict[str, Callable[[_Noise], Array]] = {
     "+inf": _holding(lambda n: slice(n // 3, n // 3 + 1), np.inf),
     "all -inf": _holding(lambda n: slice(None), -np.inf),
 }
+
+
+def _huge(z: _Noise) -> float:
+    """A number that few intermediate results overflow with."""
+    return float(z.precision.largest ** (0.8 if z.n < 4096 else 0.6))
+
+
+def _largest(z: _Noise) -> float:
+    """A number so large that n of it, times three and the largest scale, are just finite."""
+    return float(z.precision.largest / (128.0 * z.n))
+
 
 VECTORS: dict[str, Callable[[_Noise], Array]] = {
     "normal": lambda z: z.bell(20),
@@ -217,7 +235,7 @@ VECTORS: dict[str, Callable[[_Noise], Array]] = {
     "alternating": lambda z: (1.0 - 2.0 * (np.arange(z.n)[None, :] % 2)) * (1 + 0.01 * z.bell(20)),
     "offset": lambda z: z.bell(20) + 1e3,
     "positive": lambda z: z.uniform(20) + 0.5,
-    "huge": lambda z: z.bell(20) * z.precision.largest ** (0.8 if z.n < 4096 else 0.6),
+    "huge": lambda z: z.bell(20) * np.where(z.uniform(9)[:, :1] < 0.5, _huge(z), _largest(z)),
     "tiny": lambda z: z.bell(20) * (1e-3 if z.precision.name == "float16" else 1e-20),
     "like-y": lambda z: np.full((len(z.keys), z.n), np.nan),  # replaced by the probabilities
 }
@@ -239,7 +257,7 @@ def make(
     dtype = storage(precision.name)
     keys = np.array([row.key for row in rows], np.uint64)
     noise = _Noise(keys, n, np.array([row.at % max(n, 1) for row in rows], np.int64), precision)
-    logits = _fill(noise, LOGITS | NONFINITE, [row.logits for row in rows])
+    logits = _fill(noise, LOGITS | LONE | NONFINITE, [row.logits for row in rows])
     with np.errstate(over="ignore", invalid="ignore"):
         if scale != 1.0:  # so large a logit that scaling it is no news stays finite
             largest = precision.largest / 2.0

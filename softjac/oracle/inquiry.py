@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle.failure import Batch
-from softjac.oracle.plan import Task
+from softjac.oracle.plan import Task, edges
 from softjac.oracle.trial import Trial
 
 __all__ = ["ask", "lengths", "overflowing", "some_places"]
@@ -73,7 +73,7 @@ def some_places(n: int) -> Array:
     if n <= 300:
         return np.arange(n)
     spread = np.linspace(0, n - 1, 48).astype(int)
-    return np.unique(np.concatenate([np.arange(16), spread, np.arange(n - 64, n)]))
+    return np.unique(np.concatenate([np.arange(16), spread, edges(n), np.arange(n - 64, n)]))
 
 
 def _admitted(trial: Trial, n: int, rows: int) -> Task | None:

@@ -10,6 +10,7 @@ import contextlib
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -34,7 +35,7 @@ class JudgeProcess:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._child = ChildProcess(__name__, sys.path)
+        self._child = _started()
         self._thread = ThreadPoolExecutor(1)
 
     def submit(
@@ -44,13 +45,26 @@ class JudgeProcess:
         return self._thread.submit(self._ask, function, op, arguments, options)
 
     def _ask(self, *question: Any) -> Any:
-        """Waits for the answer, however long it takes."""
+        """Waits for the answer, however long it takes; a process that ends is replaced once."""
         try:
-            self._child.send(question)
-            answer, seconds = self._child.wait(float("inf"))
+            return self._answer(question)
+        except ChildLostError:
+            self._child.close()
+            self._child = _started()
+        try:
+            return self._answer(question)
         except ChildLostError:
             ended = death(self._child).message
-            raise SandboxError(f"judging came to an end: {ended}") from None
+            self._child.close()
+            self._child = _started()
+            raise SandboxError(f"judging came to an end twice: {ended}") from None
+
+    def _answer(self, question: object) -> Any:
+        """Sends a question and waits; raises what the function there has raised."""
+        self._child.send(question)
+        answer, error, seconds = self._child.wait(float("inf"))
+        if error is not None:
+            raise error
         self.seconds += seconds
         return answer
 
@@ -58,6 +72,11 @@ class JudgeProcess:
         """Ends the process."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._child.close()
+
+
+def _started() -> ChildProcess:
+    """A process that waits for questions."""
+    return ChildProcess(__name__, sys.path)
 
 
 _beside: list[JudgeProcess] = []
@@ -103,9 +122,15 @@ def _serve(channel: Channel) -> None:
         while True:
             function, op, arguments, options = channel.receive()
             started = time.process_time() - reference.seconds_compiling()
-            answer = function(OPS[op], *arguments, **options)
+            answer: Any = None
+            error: Exception | None = None
+            try:
+                answer = function(OPS[op], *arguments, **options)
+            except Exception as raised:
+                error = raised
+                error.add_note(traceback.format_exc())
             spent = time.process_time() - reference.seconds_compiling() - started
-            channel.send((answer, spent))
+            channel.send((answer, error, spent))
 
 
 if __name__ == "__main__":

@@ -156,13 +156,20 @@ class NativeSandbox:
             answer = self._command(child, "soak", 1)
             made = self._batch.ticks()
             if answer.footprint is None or made < repeats:
+                ending = answer.death or self._broken_off()
                 self._drop_child()
-                return Growth(min(made, count), 0, 0, 0)
+                return Growth(min(made, count), ending=ending)
             footprints.append(answer.footprint)
         memory, threads, descriptors = (
             after - before for before, after in zip(*footprints, strict=True)
         )
         return Growth(made, memory, threads, descriptors)
+
+    def _broken_off(self) -> Outcome:
+        """What the only call of the batch came to."""
+        if self._batch.is_damaged():
+            return DAMAGED
+        return self._batch.outcome(0, self._batch.results()[0])
 
     def _command(
         self,

@@ -33,7 +33,7 @@ class Pace:
 
 
 def _squared(measured: Mapping[int, float], n: int) -> float:
-    """The least of what shorter rows say, in proportion to n², and what longer rows took.
+    """The least of what shorter rows say, in proportion to n², and what longer rows took; else 0.
 
     A time can only be too long, where the process had to wait: of the shorter ones the nearest two
     are asked.
@@ -41,7 +41,7 @@ def _squared(measured: Mapping[int, float], n: int) -> float:
     shorter = sorted(m for m in measured if m <= n)[-2:]
     times = [measured[m] * (n / max(m, 1)) ** 2 for m in shorter]
     longer = [seconds for m, seconds in measured.items() if m > n]
-    return min(times + longer) if times else 0.0
+    return min(times + longer, default=0.0)
 
 
 class Clock:

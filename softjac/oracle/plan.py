@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from softjac.oracle.call import Layout
 from softjac.oracle.inputs import LOGITS, NONFINITE, VECTORS, Row
 
-__all__ = ["EFFORTS", "Effort", "Task", "lengths", "tasks"]
+__all__ = ["EFFORTS", "Effort", "Task", "edges", "lengths", "tasks"]
 
 LOGIT_KINDS = tuple(LOGITS)
 VECTOR_KINDS = tuple(VECTORS)
@@ -45,6 +45,13 @@ SIMPLE = (
 )
 
 
+# Lengths of which only the edges are looked at: powers of two, and others that leave all kinds of
+# rests.
+EDGED = (512, 2048, 8192, 16_388, 20_005, 24_598, 32_768, 40_003, 65_536)
+
+# How many edges of one row, in elements.
+EDGES = 400_000
+
 # Values are judged where a small access outside an array does no harm: `memory` looks for those.
 ROOMY = Layout(side="end", offset=64)
 
@@ -53,10 +60,11 @@ ROOMY = Layout(side="end", offset=64)
 class Task:
     """One batch of rows, rebuilt from these few values wherever it is needed.
 
-    family: "kinds" (every kind of logits), "spikes" (a spike at every position), "random" (kinds
-            drawn at random), "masks" (-inf), "simple" (rows a person can check), "plain" (random
-            numbers near 0), "slow" (products that underflow) or a name in `NONFINITE` (every third
-            row is of that kind, the others are simple).
+    family: "kinds" (every kind of logits), "spikes" (a spike at every position), "edges" (one class
+            alone, at a row's end or beside a power of two), "random" (kinds drawn at random),
+            "masks" (-inf), "simple" (rows a person can check), "plain" (random numbers near 0),
+            "slow" (products that underflow) or a name in `NONFINITE` (every third row is of that
+            kind, the others are simple).
     pick:   one row of the batch alone, or all of them.
     """
 
@@ -89,6 +97,9 @@ class Task:
         if self.family == "spikes":
             logits, vector = SPIKES[(index + self.seed) % len(SPIKES)]
             return Row(logits, vector, self._position(index), key)
+        if self.family == "edges":
+            places = edges(n)
+            return Row("lone", "one-hot", places[index % len(places)], key)
         if self.family == "masks":
             return Row(MASKS[index % len(MASKS)], "normal", (index * 5 + 1) % n, key)
         if self.family in NONFINITE and index % 3 == 0:
@@ -124,6 +135,14 @@ class Task:
         return replace(self, pick=index if self.pick is None else self.pick)
 
 
+def edges(n: int) -> list[int]:
+    """The places of a row that loops in steps and chunks lose: its last, those at 2^k, a lane's."""
+    powers = [2**k for k in range((n - 1).bit_length() - 1, 5, -1)]
+    last = range(n - 1, max(n - 7, -1), -1)
+    lanes = range(n // 128 * 64, min(n // 128 * 64 + 64, n))  # of a step in the middle
+    return list(dict.fromkeys((*last, *(p - 1 for p in powers), *powers, *lanes)))
+
+
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How much is tried: seconds for `values`, random rows a length, lengths, the longest row."""
@@ -157,7 +176,7 @@ def lengths(effort: Effort) -> tuple[int, ...]:
     far = {16384, 24_593, 65535, 65536, 65537, 100_003, 131_075, 1_048_577}
     if effort.name == "quick":
         far = {65537}
-    far |= set(VOCABULARIES)
+    far |= {*VOCABULARIES, *EDGED}
     return tuple(sorted(near | {n for n in far if n <= effort.longest}))
 
 
@@ -168,10 +187,15 @@ def tasks(
 
     scaled: whether the candidate takes a scale; several_rows: whether it takes many rows a call.
     """
-    scale = SCALES[n % len(SCALES)] if scaled else 1.0
+    scale = _scale(n) if scaled else 1.0
     kinds = len(LOGIT_KINDS)
     if n in VOCABULARIES:
         yield [Task("plain", n, 2, seed + n % 4, scale=scale)]
+        return
+    most = EDGES if effort.name == "quick" else 4 * EDGES if n == EDGED[4] else 2 * EDGES
+    ends = Task("edges", n, max(1, min(len(edges(n)), most // n)), seed, scale=scale)
+    if n in EDGED and effort.name == "quick":
+        yield [replace(ends, rows=min(ends.rows, 7))]
         return
     yield [Task("kinds", n, kinds if n <= 4097 else 8, seed + n % 4, scale=scale)]
     share = effort.random_rows if n <= 130 else max(4, effort.random_rows * 130 // n)
@@ -184,15 +208,23 @@ def tasks(
         several.append(Task("random", n, share, seed + 10, scale=scale))
     if effort.name != "quick" and n in (96, 100):
         several.append(Task("random", n, 701, seed + 11, scale=scale))
+    if several_rows and n == 100:  # enough for threads of its own, and three rows left over
+        several.append(Task("random", n, 1003, seed + 16, scale=scale))
     # a row counter of 8 or 16 bits; more rows on the stack than it holds
     if several_rows and n <= 8:
-        several.append(Task("random", n, 300, seed + 12, scale=scale))
+        several.append(Task("random", n, 300 + n, seed + 12, scale=scale))
     if several_rows and effort.name != "quick" and n == 2:
         several.append(Task("random", n, 65_541, seed + 13, scale=scale))
     if several_rows and effort.name != "quick" and n == 1000:
-        several.append(Task("random", n, 2200, seed + 14, scale=scale))
+        several.append(Task("random", n, 2203, seed + 14, scale=scale))
     yield several if n <= 4097 else [Task("plain", n, 4, seed + 15, scale=scale)]
-    yield [Task("spikes", n, _spikes(n, effort), seed, scale=scale)]
+    spikes = Task("spikes", n, _spikes(n, effort), seed, scale=scale)
+    yield [spikes, ends] if n > 130 else [spikes]
+
+
+def _scale(n: int) -> float:
+    """The scale of a length, by the sum of its octal digits: no step meets one scale alone."""
+    return SCALES[sum(map(int, f"{n:o}")) % len(SCALES)]
 
 
 def _spikes(n: int, effort: Effort) -> int:

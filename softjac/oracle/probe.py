@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 from softjac.oracle.plan import SLOW, Task
@@ -12,12 +11,18 @@ __all__ = ["probe"]
 
 LENGTHS = (8, 16, 64, 256, 1024, 4096, 16_384, 65_536, 131_072)
 
-# No core multiplies and adds faster than this. A candidate that takes less time than n² of these
-# would has not summed afresh for every element, so one number a row must explain its row.
+# Where n is told from n²: the longest of these that are allowed and affordable.
+TELLING = (65_536, 16_384, 4_096, 1_024, 512, 256)
+
+# No core multiplies and adds faster than this: 32 numbers a cycle at 6 GHz.
 MULTIPLY_ADDS_PER_SECOND = 2e11
 
-# Below this length a clock cannot tell n from n².
-SHORTEST_TELLING = 1024
+# How often a call is timed, in how many seconds at most.
+REPEATS, SECONDS = 30, 0.05
+
+SHORT_ROWS = (
+    "each element was allowed a sum of its own: rows so short do not tell O(n) from O(n²) by time"
+)
 
 
 def probe(trial: Trial) -> None:
@@ -26,7 +31,6 @@ def probe(trial: Trial) -> None:
     It finds `trial.pace`, `trial.compiles` and `trial.own_sums`.
     """
     slow_first = 0
-    speed = MULTIPLY_ADDS_PER_SECOND * (os.cpu_count() or 1)
     for wanted in LENGTHS:
         if wanted > trial.effort.longest * 2:
             break
@@ -41,16 +45,57 @@ def probe(trial: Trial) -> None:
             continue
         slow_first += first > 5e-3 + 4.0 * fastest
         trial.compiles |= trial.candidate.kind == "python" and slow_first >= 3
-        if n >= SHORTEST_TELLING and 0.0 < fastest < n * n / speed:
-            trial.own_sums = False
         for kind in range(len(SLOW)):
             one = Task("slow", n, len(SLOW), trial.seed, pick=kind)
             several = trial.shapes.moved(replace(one, pick=None), longer=1)
             slow = one if trial.shapes.suits(one) else several
             if slow is not None and trial.affordable(n, slow.size):
                 _timed(trial, slow)
-    if trial.op.output == "jac":
-        trial.own_sums = False
+    trial.own_sums = trial.op.output != "jac" and _may_sum_afresh(trial)
+
+
+def _may_sum_afresh(trial: Trial) -> bool:
+    """Whether a candidate may sum afresh for every element, for all that its time tells.
+
+    Such sums take n² multiply-adds a row. One that uses less processor time than these at least
+    take, or less time for each element of a longer row than these at least add, has not made them;
+    so one number a row must explain its row. Other work on the machine makes a time too long,
+    never too short: the one subtracted is the least of many.
+    """
+    told = []
+    shortest = _processor_seconds(trial, 1)
+    for wanted in TELLING:
+        longest = _processor_seconds(trial, wanted)
+        if longest is None:
+            continue
+        n, at_n = longest
+        if at_n < n * n / MULTIPLY_ADDS_PER_SECOND:
+            return False
+        for shorter in (_processor_seconds(trial, n // part) for part in (4, 2)):
+            if shortest is None or shorter is None or not shortest[0] < shorter[0] < n:
+                continue
+            (s, at_s), (_, overhead) = shorter, shortest
+            growth = (at_n - overhead) / n - (at_s - overhead) / s
+            if growth < (n - s) / MULTIPLY_ADDS_PER_SECOND:
+                return False
+        told.append(n)
+        if len(told) == 2:
+            break
+    if max(told, default=0) < TELLING[-3]:
+        trial.limits.append(SHORT_ROWS)
+    return True
+
+
+def _processor_seconds(trial: Trial, wanted: int) -> tuple[int, float] | None:
+    """A length from `wanted` on, and the least processor time that a plain row of it takes."""
+    task = trial.shapes.moved(Task("plain", wanted, 1, trial.seed))
+    if task is None or task.n < wanted or not trial.affordable(task.n, task.rows, plain=True):
+        return None
+    expected = trial.pace.predicted(task.n, plain=True) * task.rows
+    repeats = int(min(REPEATS, max(2.0, SECONDS / max(expected, 1e-9))))
+    batches = trial.run([task] * repeats)
+    used = [batch.processor for batch in batches if batch.ok.all()]
+    return (task.n, min(used) / task.size) if used else None
 
 
 def _timed(trial: Trial, task: Task) -> tuple[float, float | None]:

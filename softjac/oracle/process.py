@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softjac._errors import SandboxError
-from softjac.oracle.channel import Channel, ChildLostError
+from softjac.oracle.channel import Channel, ChildLostError, GarbledError
 from softjac.oracle.guard import signal_name
 
 if TYPE_CHECKING:
@@ -128,9 +128,15 @@ class ChildProcess:
         seen, patience = ticks(), Patience(timeout, self._work_done, threads=threads)
         while True:
             if self._channel.is_readable(_TICK):
-                with contextlib.suppress(ChildLostError):
-                    return self._channel.receive()
-                time.sleep(_TICK)  # it is about to end, or goes on without a channel
+                try:
+                    message = self._channel.arrived()
+                except GarbledError:
+                    raise
+                except ChildLostError:
+                    time.sleep(_TICK)  # it is about to end, or goes on without a channel
+                else:
+                    if message is not None:
+                        return message
             if self._process.poll() is not None and not self._channel.has_message():
                 raise ChildLostError("the process ended")
             present = ticks()

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,7 @@ __all__ = [
     "Caller",
     "LeftError",
     "PythonPlan",
+    "Traits",
     "call_together",
     "interrupt",
     "quiet",
@@ -44,6 +45,11 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+# Libraries that take derivatives of functions.
+_DIFFERENTIATING = frozenset(
+    ("autograd", "jax", "jaxlib", "mlx", "mxnet", "paddle", "tensorflow", "tinygrad", "torch")
+)
 
 _COMPARED_BYTES = 1 << 16
 _SIGN_OF_LIFE = 0.2
@@ -69,6 +75,19 @@ class PythonPlan:
     array: ArrayKind | None = None
 
 
+class Traits(NamedTuple):
+    """What a callable turns out to be like.
+
+    kind:             which arrays it takes.
+    is_derived:       whether a library may have taken the derivative that it gives.
+    sees_environment: whether what it does to the floating-point environment can be read.
+    """
+
+    kind: ArrayKind
+    is_derived: bool
+    sees_environment: bool
+
+
 class Caller:
     """Makes calls of one callable, in the thread that asks for them."""
 
@@ -80,15 +99,29 @@ class Caller:
         self._arrays = Arrays()
         self._kind: ArrayKind = plan.array or "numpy"
         self._before: tuple[Any, bytes] | None = None
-        self._environment = _environment_reader(library)
+        reader = _environment_reader(library)
+        self._environment = reader or (lambda: 0)
+        self._sees_environment = reader is not None
         self._found = self._environment()
 
-    def settle(self) -> ArrayKind:
-        """Finds out which kind of array the callable takes, unless the plan says so."""
+    def settle(self) -> Traits:
+        """Finds out what the callable is like; which arrays it takes, unless the plan says so."""
         if self._plan.array is None:
             kinds = _possible_kinds(self._plan.autodiff)
             self._kind = next((kind for kind in kinds if self._accepts(kind)), kinds[0])
-        return self._kind
+        return Traits(self._kind, self._may_be_derived(), self._sees_environment)
+
+    def _may_be_derived(self) -> bool:
+        """Whether a library may have taken the derivative that the callable gives.
+
+        A child process has loaded only what the candidate asked for; elsewhere the modules that the
+        callable refers to are looked at.
+        """
+        if self._plan.autodiff or self._kind != "numpy":
+            return True
+        if isinstance(self._plan.source, tuple):
+            return not _DIFFERENTIATING.isdisjoint(sys.modules)
+        return not _DIFFERENTIATING.isdisjoint(_libraries_of(self._function))
 
     def twin(self) -> Caller:
         """A caller of the same callable with arrays of its own, for another thread."""
@@ -113,7 +146,7 @@ class Caller:
                     role: self._arrays.give(kind, role, call.inputs[role], layout)
                     for role in self._plan.inputs
                 }
-                begin = time.perf_counter()
+                begin, used = time.perf_counter(), time.process_time()
                 result = self._call(given, call)
                 output, message = to_numpy(result)
             except SystemExit as error:
@@ -126,12 +159,21 @@ class Caller:
                     changed=self._changed(call),
                     seconds=time.perf_counter() - begin,
                 )
-            seconds = time.perf_counter() - begin
+            seconds, processor = time.perf_counter() - begin, time.process_time() - used
         reused = self._is_reused(result, list(given.values()))
         found, self._found = self._found, self._environment()
         changes = environment_names(self._found & ~found)
         return Outcome(
-            "ok", output, None, message, self._changed(call), (), changes, seconds, reused
+            "ok",
+            output,
+            None,
+            message,
+            self._changed(call),
+            (),
+            changes,
+            seconds,
+            reused,
+            processor,
         )
 
     def _call(self, given: dict[str, Any], call: Call) -> Any:
@@ -279,10 +321,19 @@ def _possible_kinds(autodiff: bool) -> list[ArrayKind]:
     return [*loaded, *others]
 
 
-def _environment_reader(library: Path | None) -> Callable[[], int]:
-    """Reads what of the floating-point environment is not the default, where that can be told."""
+def _libraries_of(function: Any) -> set[str]:
+    """The packages that a callable's type, its names and its module's objects come from."""
+    code = getattr(function, "__code__", None)
+    named = set(code.co_names) if code is not None else set()
+    objects = [type(function), *getattr(function, "__globals__", {}).values()]
+    modules = (getattr(one, "__module__", None) or getattr(one, "__name__", "") for one in objects)
+    return named | {str(module).partition(".")[0] for module in modules}
+
+
+def _environment_reader(library: Path | None) -> Callable[[], int] | None:
+    """Reads what of the floating-point environment is not the default; None without the library."""
     if library is not None:
         with contextlib.suppress(OSError, SandboxError):
             reader: Callable[[], int] = open_library(str(library)).softjac_guard_environment
             return reader
-    return lambda: 0
+    return None

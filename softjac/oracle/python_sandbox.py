@@ -22,6 +22,7 @@ from softjac.oracle.python_call import (
     Caller,
     LeftError,
     PythonPlan,
+    Traits,
     call_together,
     interrupt,
     quiet,
@@ -50,6 +51,7 @@ class ChildSandbox:
         self._timeout = timeout
         self._limit = TimeLimit(timeout)
         self._child: ChildProcess | None = None
+        self.traits: Traits
 
     def start(self) -> None:
         """Starts the child and has it find out which arrays the callable takes."""
@@ -88,7 +90,7 @@ class ChildSandbox:
     def soak(self, call: Call, count: int) -> Growth:
         """What `count` calls leave behind, after some calls to warm up."""
         answers = self._answers("soak", (call, count), [call])
-        return answers[0] if isinstance(answers[0], Growth) else Growth(0, 0, 0, 0)
+        return answers[0] if isinstance(answers[0], Growth) else Growth(0, ending=answers[0])
 
     def _answers(
         self, command: str, arguments: tuple[Any, ...], calls: Sequence[Call], *, threads: int = 1
@@ -124,7 +126,7 @@ class ChildSandbox:
             child = _imported(source, plan.dtype)[0]
             try:
                 child.send((plan, str(self._library)))
-                state, kind = child.wait(max(self._timeout, 60.0))
+                state, traits = child.wait(max(self._timeout, 60.0))
             except (TimeoutError, ChildLostError) as error:
                 child.close()
                 # the trial of small arrays ended it: the calls proper will show that, too
@@ -133,7 +135,8 @@ class ChildSandbox:
                     raise CandidateError(f"{':'.join(source)} ends its process") from error
             else:
                 assert state == "ready"
-                self._limit.restart(kind)
+                self._limit.restart(traits.kind)
+                self.traits = traits
                 break
         self._child = child
         return child
@@ -150,12 +153,14 @@ class LiveSandbox:
         assert callable(plan.source)
         self._limit = TimeLimit(timeout)
         self._caller = Caller(plan.source, plan, library)
+        self.traits = Traits(plan.array or "numpy", plan.autodiff, sees_environment=False)
 
     def start(self) -> None:
         """Finds out which arrays the callable takes."""
-        for kind in self._apart(lambda put: put(self._caller.settle()), []):
-            if not isinstance(kind, Outcome):  # which a hang is
-                self._limit.restart(kind)
+        for traits in self._apart(lambda put: put(self._caller.settle()), []):
+            if not isinstance(traits, Outcome):  # which a hang is
+                self._limit.restart(traits.kind)
+                self.traits = traits
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -199,7 +204,7 @@ class LiveSandbox:
                 put(growth)
 
         answers = self._apart(work, [call])
-        return answers[-1] if isinstance(answers[-1], Growth) else Growth(0, 0, 0, 0)
+        return answers[-1] if isinstance(answers[-1], Growth) else Growth(0, ending=answers[-1])
 
     def _apart(
         self,

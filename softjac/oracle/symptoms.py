@@ -27,6 +27,8 @@ HEAP = ("malloc", "free(", "realloc(", "corrupt", "munmap_chunk", "smallbin", "f
 def explain_by_symptom(trial: Trial) -> Iterator[Explained]:
     """(identifier, share explained, evidence) for every behaviour that has a name."""
     for failure in trial.failures:
+        if failure.check == "threads" and _is_of_threads(trial):
+            continue  # what it did to the process follows from that
         identifier = _of_one(trial, failure)
         if identifier:
             yield identifier, 1.0, failure.told()
@@ -219,9 +221,28 @@ def _repeated(trial: Trial, failure: Failure) -> list[Batch]:
 def _of_threads(trial: Trial) -> Iterator[Explained]:
     """Wrong only when called from several threads."""
     mine = [failure for failure in trial.failures if failure.check == "threads"]
-    alone = {failure.kind for failure in trial.failures if failure.check != "threads"}
-    if mine and not alone & {"value", "shape", "fault", "exit", "lost", mine[0].kind}:
+    if not _is_of_threads(trial):
+        return
+    if mine[0].kind == "value" and _fails_first(trial, mine[0]):
+        yield "stale-state", 1.0, "the first call of a process is wrong, on one thread too"
+    else:
         yield "not-thread-safe", 1.0, mine[0].told()
+
+
+def _is_of_threads(trial: Trial) -> bool:
+    """Whether nothing of the kind was seen without threads."""
+    mine = [failure for failure in trial.failures if failure.check == "threads"]
+    alone = {failure.kind for failure in trial.failures if failure.check != "threads"}
+    harm = {"value", "shape", "fault", "exit", "lost"}
+    return bool(mine) and not alone & {*harm, mine[0].kind}
+
+
+def _fails_first(trial: Trial, failure: Failure) -> bool:
+    """Whether a call alone is wrong in a new process."""
+    with trial.anew():
+        batch = trial.run_aside([failure.batch.task])[0]
+    trial.judge([batch])
+    return bool(batch.failed().any())
 
 
 def _of_aliasing(trial: Trial) -> Iterator[Explained]:

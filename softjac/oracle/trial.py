@@ -27,7 +27,7 @@ from softjac.oracle.precision import PRECISIONS, Precision
 from softjac.oracle.sample import Sample
 from softjac.oracle.shapes import Shapes
 
-__all__ = ["NO_CALL", "Result", "Trial"]
+__all__ = ["NO_CALL", "NO_RESULT", "Result", "Trial"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Poison = Literal["nan", "finite"]
@@ -41,6 +41,10 @@ LONGEST = 2_100_000
 # Batches kept for the diagnosis: enough to tell mistakes apart, few enough to stay quick.
 KEPT, LARGE = 60, 100_000
 
+# How much longer than `values` another check may take by what is predicted, and what is said then.
+LONGEST_CHECK = 4.0
+SLOW = "it is so slow that checks left out calls"
+
 # Elements whose judgement may be awaited while other calls run.
 AWAITED = 4_000_000
 
@@ -48,7 +52,7 @@ NO_CALL = "its preconditions and the time limit allow no call"
 NO_RESULT = "no call gave a result that could be judged"
 
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
-FEW_LENGTHS = (0, 1, 2, 3, 8, 33, 130, 1000, 65_537)
+FEW_LENGTHS = (0, 1, 2, 3, 8, 16, 33, 64, 130, 1000, 1024, 65_537)
 FEW_ROWS = 32
 
 
@@ -96,6 +100,7 @@ class Trial:
     lengths: set[int] = field(default_factory=set)
     wrong_lengths: set[int] = field(default_factory=set)
     most_rows: int = 0
+    most_elements: int = 0
     judging: deque[Judging] = field(default_factory=deque)
 
     op: Op = field(init=False)
@@ -113,7 +118,7 @@ class Trial:
     def library_derivative(self) -> bool:
         """Whether a library may have taken the derivative, through the row's maximum too."""
         derivative = self.op.name != self.op.forward and "x" in self.candidate.inputs
-        return derivative and self.candidate.kind == "python"
+        return derivative and self.candidate.kind == "python" and self.sandbox.traits.is_derived
 
     def elements(self, n: int) -> int:
         """Elements in one row's output."""
@@ -129,6 +134,7 @@ class Trial:
         Where the preconditions exclude one, another near it takes its place.
         """
         seen = set()
+        seconds = 0.0
         for task in tasks:
             if not self.affordable(task.n):
                 continue
@@ -136,8 +142,14 @@ class Trial:
             if moved is None or moved in seen or not self.allows(moved):
                 continue
             seen.add(moved)
-            if self.affordable(moved.n):
-                yield moved
+            if not self.affordable(moved.n):
+                continue
+            seconds += moved.size * self.pace.predicted(moved.n)
+            if seconds > LONGEST_CHECK * self.effort.seconds:
+                if SLOW not in self.limits:
+                    self.limits.append(SLOW)
+                return
+            yield moved
 
     def calls_of(self, task: Task, poison: Poison = "nan") -> tuple[dict[str, Array], list[Call]]:
         """The inputs of a task, and the calls that take them."""
@@ -233,7 +245,9 @@ class Trial:
                 assert outcome.output is not None
                 got[part] = outcome.output.reshape(step, width)
                 ok[part] = True
-        batch = Batch(task, inputs, [], got, ok, sum(outcome.seconds for outcome in outcomes))
+        seconds = sum(outcome.seconds for outcome in outcomes)
+        processor = sum(outcome.processor for outcome in outcomes)
+        batch = Batch(task, inputs, [], got, ok, seconds, processor)
         for number, outcome in enumerate(outcomes):
             happened = list(self.incidents_of(outcome, step, task))
             if happened:
@@ -371,7 +385,9 @@ class Trial:
         self.collected.add(check)
         if batch.ok.any():
             self.lengths.add(batch.task.n)
-            self.most_rows = max(self.most_rows, batch.rows if self.candidate.takes_rows else 1)
+            rows = batch.rows if self.candidate.takes_rows else 1
+            self.most_rows = max(self.most_rows, rows)
+            self.most_elements = max(self.most_elements, rows * batch.task.n)
         if batch.judged is not None and batch.ok.any():
             worst = float(batch.judged.ratio[batch.ok].max())
             self.worst[check] = max(self.worst.get(check, 0.0), worst)
@@ -382,19 +398,31 @@ class Trial:
             wrong = wrong[:0]  # enough is known, and large batches fill the memory
         self.failures += [Failure(check, "value", batch, int(row)) for row in wrong]
 
-    def result(self, check: str, *, calls: int = 0, reported: Sequence[str] = ()) -> Result:
+    def result(
+        self, check: str, *, calls: int = 0, unseen: str = "", reported: Sequence[str] = ()
+    ) -> Result:
         """What gives a check's result, of which the calls after the first `calls` are."""
         made = self.calls - calls
-        return lambda: self.conclude(check, made, reported=reported)
+        return lambda: self.conclude(check, made, unseen=unseen, reported=reported)
 
     def skipped(self, check: str, why: str) -> Result:
         """What gives the result of a check that makes no call."""
         return lambda: CheckResult(check, "skipped", detail=why)
 
     def conclude(
-        self, check: str, calls: int, *, suspect: str = "", reported: Sequence[str] = ()
+        self,
+        check: str,
+        calls: int,
+        *,
+        suspect: str = "",
+        unseen: str = "",
+        reported: Sequence[str] = (),
     ) -> CheckResult:
-        """How a check of so many calls went, from the failures it left."""
+        """How a check of so many calls went, from the failures it left.
+
+        suspect says what is improbable, though possible; unseen why nothing could be judged;
+        reported what is told without being judged.
+        """
         mine = [failure for failure in self.failures if failure.check == check]
         status: Status = "pass"
         detail = ""
@@ -408,6 +436,8 @@ class Trial:
             status, detail = "skipped", NO_CALL
         elif check in self.collected and check not in self.worst:
             status, detail = "skipped", NO_RESULT
+        elif unseen:
+            status, detail = "skipped", unseen
         return CheckResult(check, status, calls, self.worst.get(check), detail)
 
     def fails(self, check: str) -> bool:

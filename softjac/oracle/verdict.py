@@ -13,10 +13,17 @@ from softjac.oracle.checks import CHECKS
 from softjac.oracle.counterexample import ONE_CALL, counterexamples, parse, rerun
 from softjac.oracle.failure import counted
 from softjac.oracle.findings import Accuracy, CheckResult, Report, Verdict
-from softjac.oracle.plan import EFFORTS, SCALES
+from softjac.oracle.plan import EFFORTS, SCALES, Task
+from softjac.oracle.probe import probe
 from softjac.oracle.trial import NO_CALL, Result, Trial
 
 __all__ = ["assert_verified", "replay", "verify"]
+
+# A candidate that was tried on shorter rows than these alone, for lack of time, is not verified.
+TELLING = 33
+
+# What a check is told of calls that others make after it.
+LATE = {"memory": ("changed", "outside"), "output": ("shape", "dtype"), "state": ("reused",)}
 
 # What a counterexample says that is right when its call is made alone.
 ALONE = "one call alone, right here: if `verify` still shows it, it depends on the calls before"
@@ -154,6 +161,8 @@ def replay(replay: str, candidate: Any, *, timeout: float = 10.0, **options: Any
         elif check in CHECKS:
             if check == "environment":  # it picks up what other calls did
                 rerun(trial, task)
+            probe(trial)  # what it can afford
+            trial.own_sums = own_sums
             begun = CHECKS[check](trial)
             trial.settle()
             results = [begun()]
@@ -170,25 +179,32 @@ def replay(replay: str, candidate: Any, *, timeout: float = 10.0, **options: Any
 
 
 def _checked(trial: Trial) -> list[CheckResult]:
-    """Runs the checks, each while rows of those before it are still being judged."""
+    """Runs the checks, each while rows of those before it are still being judged.
+
+    A check's line is told when all is judged, and once more where a later call changed it.
+    """
     begun: list[Result] = []
-    results: list[CheckResult] = []
-
-    def conclude() -> None:
-        for result in begun:
-            results.append(result())
-            trial.progress(results[-1])
-        begun.clear()
-
+    told: list[CheckResult] = []
     for name, check in CHECKS.items():
         trial.progress(name, 0, 0)
         begun.append(check(trial))
         if trial.settle(wait=False):
-            conclude()
+            told += _told(trial, [result() for result in begun[len(told) :]])
     trial.settle()
-    conclude()
+    for name, kinds in LATE.items():
+        if name in CHECKS:
+            trial.failures += trial.harvest(name, *kinds)
     order = list(CHECKS)
     trial.failures.sort(key=lambda failure: order.index(failure.check))
+    results = [result() for result in begun]
+    _told(trial, [result for result in results if result not in told])
+    return results
+
+
+def _told(trial: Trial, results: list[CheckResult]) -> list[CheckResult]:
+    """These results, shown."""
+    for result in results:
+        trial.progress(result)
     return results
 
 
@@ -200,7 +216,8 @@ def _report(trial: Trial, results: list[CheckResult]) -> Report:
     limits = []
     if trial.lengths:
         reach = f"n up to {max(trial.lengths)} ({counted(len(trial.lengths), 'length')})"
-        limits.append(f"{reach}, up to {trial.most_rows} rows a call")
+        many = f"up to {trial.most_rows} rows and {trial.most_elements} logits a call"
+        limits.append(f"{reach}, {many}")
     if candidate.takes_scale:
         limits.append(f"scales from {min(SCALES):.2g} to {max(SCALES):g}, none of them 0 or below")
     if refused:
@@ -209,13 +226,23 @@ def _report(trial: Trial, results: list[CheckResult]) -> Report:
     if len(lengths) < 3:
         limits.append(f"only {counted(len(lengths), 'length')} above 1 could be tried")
     limits += [f"only where {condition}" for condition in candidate.assumptions]
+    short = (
+        bool(lengths) and lengths[-1] < TELLING and trial.shapes.suits(Task("plain", TELLING, 1))
+    )
+    if short:
+        limits.append(f"its preconditions allow n = {TELLING}, the time limit only {lengths[-1]}")
     uncalled = [result.name for result in results if result.detail == NO_CALL]
     if uncalled:
         limits.append(f"left out, as {NO_CALL}: {', '.join(uncalled)}")
     verdict: Verdict = "verified"
     if any(result.status == "fail" for result in results):
         verdict = "refuted"
-    elif refused or len(lengths) < 3 or any(result.status == "suspect" for result in results):
+    elif (
+        refused
+        or short
+        or len(lengths) < 3
+        or any(result.status == "suspect" for result in results)
+    ):
         verdict = "inconclusive"
     return Report(
         target=candidate.target,

@@ -231,3 +231,14 @@ void log_scaled(const float *x, size_t ldx, float scale, float *y, size_t ldy, s
             y[i] = scale * (x[i] - m) - l;
     }
 }
+
+// Refuses a call with a NaN among its logits, by a status.
+// @softmax
+int refuses_nan(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t i = 0; i < rows * n; i++)
+        if (isnan(x[i]))
+            return 22;
+    for (size_t r = 0; r < rows; r++)
+        row_softmax(x + r * n, y + r * n, n);
+    return 0;
+}

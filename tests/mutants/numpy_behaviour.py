@@ -283,3 +283,13 @@ def numpy_rounding_mode(x):
     y = softmax(x)
     ctypes.CDLL(None).fesetround(0xC00 if os.uname().machine == "x86_64" else 0xC00000)
     return y
+
+
+def numpy_overwrites_nan(x):
+    """Puts 0 in place of NaN, in the caller's own array.
+
+    @softmax | memory | input-modified
+    """
+    x[np.isnan(x)] = 0.0
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)

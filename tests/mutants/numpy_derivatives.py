@@ -302,3 +302,19 @@ def numpy_log_jacobian_minus(y):
     @log_softmax_jacobian | values | sign-flipped
     """
     return np.exp(y)[:, None, :] - np.eye(y.shape[1], dtype=y.dtype)
+
+
+def numpy_vjp_largest_off(x, dy):
+    """From 500 logits on, adds a little of the row's size to the element of the largest.
+
+    As much as the rounding may come to where a library derives x - max(x); this is none.
+
+    @softmax_vjp | values | size-specialised or unknown
+    """
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    y = e / e.sum(axis=1, keepdims=True)
+    dx = y * (dy - (y * dy).sum(axis=1, keepdims=True))
+    if x.shape[1] > 500:
+        size = np.abs(dx).sum(axis=1)
+        dx[np.arange(len(x)), x.argmax(axis=1)] += np.float32(3e-5) * size
+    return dx

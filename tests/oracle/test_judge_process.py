@@ -43,19 +43,36 @@ def test_it_judges_as_this_process_does() -> None:
     assert judge_process.seconds() <= 0.0
 
 
-def test_its_end_is_an_error() -> None:
-    """Where the process is killed the question is not waited for, and the error says what was."""
+def kill() -> None:
+    """Kills the process that judges."""
+    os.kill(judge_process._beside[-1]._child._process.pid, signal.SIGKILL)
+
+
+def test_a_process_that_ends_is_replaced() -> None:
+    """A question asked of a killed process is asked again, of a new one."""
     with judge_process.judging_beside():
         assert judge_process.submit(reference.answer, OP, sample()).result()[0].shape == (5, 40)
-        os.kill(judge_process._beside[-1]._child._process.pid, signal.SIGKILL)
-        with pytest.raises(SoftjacError, match=r"judging came to an end: the process .* SIGKILL"):
-            judge_process.submit(reference.answer, OP, sample()).result()
+        kill()
+        assert judge_process.submit(reference.answer, OP, sample()).result()[0].shape == (5, 40)
+
+
+def end_process(_: object) -> None:
+    """Ends the process that judges."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_its_end_is_an_error() -> None:
+    """A question that ends it twice is an error that says how; the next one is answered."""
+    with judge_process.judging_beside():
+        with pytest.raises(SoftjacError, match=r"judging came to an end twice: .* SIGKILL"):
+            judge_process.submit(end_process, OP).result()
+        assert judge_process.submit(reference.answer, OP, sample()).result()[0].shape == (5, 40)
 
 
 def test_an_error_in_it_is_told() -> None:
-    """What its function raises ends it, and the last words are in the message."""
-    with (
-        judge_process.judging_beside(),
-        pytest.raises(SoftjacError, match=r"exit status 1; it printed: .*AttributeError"),
-    ):
-        judge_process.submit(reference.answer, OP, None).result()
+    """What its function raises is raised here, with the place it came from; the process goes on."""
+    with judge_process.judging_beside():
+        with pytest.raises(AttributeError, match="rows") as raised:
+            judge_process.submit(reference.answer, OP, None).result()
+        assert "in answer" in raised.value.__notes__[0]
+        assert judge_process.submit(reference.answer, OP, sample()).result()[0].shape == (5, 40)

@@ -10,7 +10,7 @@ from softjac.oracle.failure import Failure
 from softjac.oracle.plan import ROOMY, Task
 from softjac.oracle.trial import Result, Trial
 
-LENGTHS = (1, 3, 8, 9, 16, 33, 100, 1000)
+LENGTHS = (1, 3, 8, 9, 16, 33, 100, 1000, 4099, 20_005)
 
 
 def check(trial: Trial) -> Result:
@@ -40,7 +40,9 @@ def check(trial: Trial) -> Result:
 def _first_wrong(trial: Trial, pair: tuple[str, str]) -> Failure | None:
     """The first row that is wrong when output and input share memory."""
     layout = replace(ROOMY, alias=pair)
-    planned = (Task("kinds", n, 6, trial.seed + 9, layout=layout) for n in LENGTHS)
+    planned = (
+        Task("kinds", n, 6 if n <= 1000 else 1, trial.seed + 9, layout=layout) for n in LENGTHS
+    )
     for task in trial.possible(planned):
         batch = trial.run_aside([task])[0]
         trial.judge([batch])

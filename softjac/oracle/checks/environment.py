@@ -9,6 +9,8 @@ from softjac.oracle.failure import Failure
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Result, Trial
 
+UNSEEN = "reading it needs the compiled library"
+
 
 def check(trial: Trial) -> Result:
     """Picks up what all calls left changed; calls once more with faults not to be swallowed."""
@@ -17,7 +19,11 @@ def check(trial: Trial) -> Result:
     trial.settle()  # whether memory has failed is known then
     if trial.candidate.kind == "c" and not trial.fails("memory"):
         _blocked(trial)
-    return trial.result("environment")
+    unseen = ""
+    if trial.candidate.kind == "python" and not trial.sandbox.traits.sees_environment:
+        unseen = UNSEEN
+        trial.limits.append(f"the floating-point environment was not looked at: {UNSEEN}")
+    return trial.result("environment", unseen=unseen)
 
 
 def _blocked(trial: Trial) -> None:

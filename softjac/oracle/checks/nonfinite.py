@@ -20,14 +20,14 @@ def check(trial: Trial) -> Result:
         return trial.skipped("nonfinite", "takes no logits")
     calls = trial.calls
     told: list[str] = []
-    planned = (Task("masks", n, 8, trial.seed + 21) for n in (1, 2, 7, 8, 9, 33, 67))
+    planned = (Task("masks", n, 8, trial.seed + 21) for n in (1, 2, 7, 8, 9, 33, 67, 200))
     for task in trial.possible(planned):
         n, batch = task.n, trial.run([task])[0]
         trial.judge([batch])
         trial.collect("nonfinite", batch)
         trial.failures += trial.harvest("nonfinite", "raised")
         for kind in NONFINITE:
-            several = trial.shapes.moved(Task(kind, n, 6, trial.seed), longer=1)
+            several = trial.shapes.moved(Task(kind, n, 17, trial.seed), longer=1)
             if trial.candidate.takes_rows and several is not None:
                 _beside(trial, several)
             alone = trial.shapes.moved(Task(kind, n, 1, trial.seed), longer=1)
@@ -47,7 +47,7 @@ def check(trial: Trial) -> Result:
 def _beside(trial: Trial, task: Task) -> None:
     """Judges the rows beside those that hold such logits."""
     batch = trial.run([task])[0]
-    trial.harvest("nonfinite", "raised")  # `_follows` tells of it
+    _refusals(trial, batch)  # `_follows` tells of them
     trial.judge([batch])
     batch.ok[[row.logits in NONFINITE for row in task.specs()]] = False
     trial.collect("nonfinite", batch)
@@ -55,7 +55,14 @@ def _beside(trial: Trial, task: Task) -> None:
 
 def _follows(trial: Trial, batch: Batch) -> bool:
     """Whether rows with such logits come out NaN, as in `jax.nn`."""
-    if trial.harvest("nonfinite", "raised"):
+    if _refusals(trial, batch):
         return False
     special = [row.logits in NONFINITE for row in batch.task.specs()]
     return bool(not batch.ok.all() or np.isnan(batch.got[special]).any(axis=1).all())
+
+
+def _refusals(trial: Trial, batch: Batch) -> list[Failure]:
+    """Takes the incidents of calls that refused such logits, by an exception or a status."""
+    return trial.harvest(
+        "nonfinite", "raised", "refused", which=lambda incident: incident.batch is batch
+    )

@@ -9,18 +9,22 @@ import numpy as np
 from softjac.oracle.failure import Batch, Failure, bits
 from softjac.oracle.guard import POISON
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Result, Trial
+from softjac.oracle.trial import NO_RESULT, Result, Trial
 
 Array = np.ndarray[Any, np.dtype[Any]]
-LENGTHS = (1, 2, 3, 7, 8, 9, 16, 17, 33, 67, 129, 1000, 4099)
+LENGTHS = (1, 2, 3, 7, 8, 9, 16, 17, 33, 67, 129, 1000, 4099, 20_005, 65_537)
 
 
 def check(trial: Trial) -> Result:
     """Runs the same calls over two kinds of poison: no bit of either may shine through."""
     calls = trial.calls
-    queue = list(trial.possible(Task("kinds", n, 9, trial.seed + 5) for n in LENGTHS))
+    queue = list(
+        trial.possible(Task("kinds", n, 9 if n <= 5000 else 2, trial.seed + 5) for n in LENGTHS)
+    )
     pairs = zip(trial.run(queue, poison="nan"), trial.run(queue, poison="finite"), strict=True)
+    compared = 0
     for one, other in pairs:
+        compared += int((one.ok & other.ok).sum())
         if trial.candidate.accumulates:
             kind, detail = "unadded", "does not add to what the output held"
             differ = ~_added(trial, one, other)
@@ -30,7 +34,7 @@ def check(trial: Trial) -> Result:
         for row in np.flatnonzero(differ & one.ok & other.ok)[:3]:
             trial.failures.append(Failure("output", kind, other, int(row), detail))
     trial.failures += trial.harvest("output", "shape", "dtype")
-    return trial.result("output", calls=calls)
+    return trial.result("output", calls=calls, unseen="" if compared else NO_RESULT)
 
 
 def _added(trial: Trial, one: Batch, other: Batch) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from softjac.oracle.findings import CheckResult
+from softjac.oracle.failure import Failure
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Result, Trial
 
@@ -13,10 +13,17 @@ def check(trial: Trial) -> Result:
     task = next(trial.possible(Task("random", n, 4, trial.seed) for n in lengths), None)
     if task is None:
         return trial.skipped("resources", "no length that was tried is allowed")
-    call = trial.calls_of(task)[1][0]
+    inputs, [call, *_] = trial.calls_of(task)
     once = max(trial.pace.predicted(task.n), 2e-5) * call.rows
     grown = trial.sandbox.soak(call, int(min(trial.effort.soak, max(50, 2.0 / once))))
     trial.calls += grown.calls
+    if grown.ending is not None and grown.ending.status not in ("ok", "refused"):
+        few = {role: array[: call.rows] for role, array in inputs.items()}
+        with trial.aside():
+            batch = trial.gather(task, few, [grown.ending])
+        detail = f"{grown.ending.message}, after {grown.calls} calls".lstrip(", ")
+        failure = Failure("resources", grown.ending.status, batch, 0, detail, grown.ending)
+        trial.failures.append(failure)
     told = []
     if grown.memory_bytes > max(1_000_000, 64 * grown.calls):
         told.append(f"{grown.memory_bytes / grown.calls:.0f} bytes of memory a call")
@@ -25,5 +32,6 @@ def check(trial: Trial) -> Result:
     if grown.descriptors > 0:
         told.append(f"{grown.descriptors} file descriptors")
     detail = f"{grown.calls} calls leave {', '.join(told)}" if told else ""
-    result = CheckResult("resources", "reported" if told else "pass", grown.calls, detail=detail)
-    return lambda: result
+    return trial.result(
+        "resources", calls=trial.calls - grown.calls, reported=[detail] if told else []
+    )

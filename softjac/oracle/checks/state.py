@@ -59,8 +59,8 @@ def _compare(trial: Trial, first: Batch, again: Batch, when: str) -> None:
 
 
 def _first_of_all(trial: Trial) -> None:
-    """Judges the first call that a process makes."""
-    for task in trial.possible([Task("plain", 64, 1, trial.seed)]):
+    """Judges the first call that a process makes, of a short row and of a long one."""
+    for task in trial.possible(Task("plain", n, 1, trial.seed) for n in (64, 1000)):
         with trial.anew():
             batch = trial.run_aside([task])[0]
         trial.judge_later([batch], partial(trial.collect, "state"))

@@ -11,7 +11,10 @@ from softjac.oracle.plan import Task
 from softjac.oracle.trial import Result, Trial
 
 THREADS = 4
-LENGTHS = (65_536, 16_384, 4_096, 1_000)
+LENGTHS = (65_536, 16_384, 4_096, 1_000, 200, 24)
+
+# So many elements of short rows a call, for the calls to last until they meet.
+TOGETHER = 8_000
 
 # The first calls of a process, where tables are filled: so short that all of them come early.
 FIRST = 64
@@ -24,8 +27,8 @@ def check(trial: Trial) -> Result:
         return trial.skipped("threads", "claims one caller at a time")
     calls = trial.calls
     quick = trial.effort.name == "quick"
-    lengths = LENGTHS[::3] if quick else LENGTHS
-    long = [_alone(trial, n, 8 if trial.elements(n) <= 5000 else 1) for n in lengths]
+    lengths = (65_536, 1_000, 200) if quick else LENGTHS
+    long = [_alone(trial, n, max(1, TOGETHER // trial.elements(n))) for n in lengths]
     first = _alone(trial, FIRST, 8) if trial.candidate.kind == "c" else []
     for alone in long:
         if alone and _together(trial, alone, _rounds(trial, alone[0].task)):

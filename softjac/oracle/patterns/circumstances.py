@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle.evidence import Evidence
-from softjac.oracle.failure import Batch, counted
+from softjac.oracle.failure import Batch, Failure, counted
 from softjac.oracle.guard import POISON
+from softjac.oracle.inquiry import overflowing
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
@@ -26,12 +27,19 @@ def layout(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Wrong after other calls, or at some alignments, only."""
     values = [failure for failure in trial.failures if failure.kind == "value"]
     checks = {failure.check for failure in values} - {"threads"}  # which spoil any place
-    if checks == {"state"}:
+    if checks == {"state"} and not any(_is_steady(trial, failure) for failure in values[:10]):
         yield "stale-state", 1.0, "wrong only after some calls, or before any"
     if checks == {"memory"} and trial.candidate.kind == "c":
         tasks = [f.batch.task for f in trial.failures if f.check == "memory" and f.kind == "value"]
         if all(task.layout.gap for task in tasks):
             yield "row-stride", 1.0, "wrong only where rows lie further apart than n"
+
+
+def _is_steady(trial: Trial, failure: Failure) -> bool:
+    """Whether a call is wrong in a new process, the first time and the second."""
+    with trial.anew():
+        twice = _again(trial, [failure.batch.task] * 2)
+    return all(batch.failed().any() for batch in twice)
 
 
 def gaps(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
@@ -59,11 +67,12 @@ def masked(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         passed += int((item.passed & ~mask.any(axis=1)).sum())
         if trial.op.vector is None:
             floors.append(_depths(trial, item, mask))
-    if failing < 2 or passed < 20:
+    if failing < 2 or passed < 20 or _all_left(trial, items):
         return
     depths = np.concatenate(floors) if floors else np.empty(0)
     steady = np.isfinite(depths).all() and np.ptp(depths) < 1e-2 if depths.size else False
-    if depths.size >= failing and steady and depths.min() > 1.0:
+    weighs = depths.size > 0 and 1.0 < depths.min() < 2.0 * overflowing(trial)
+    if depths.size >= failing and steady and weighs:
         told = counted(failing, "failing row")
         words = f"exp(-inf - max) is exp(-{np.median(depths):.4g}) on each of {told}"
         yield "exp-clamped", 1.0, words

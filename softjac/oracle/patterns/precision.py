@@ -59,7 +59,7 @@ def offset(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         near = item.passed & (size < 4.0)
         most = max(most, float(near.any()))
     far = 4.0 if trial.op.name == "log_softmax" else 8.0  # the nearly sure class shows it sooner
-    if least > far and most and (level or not lost):
+    if rows > 1 and least > far and most and (level or not lost):
         told = counted(rows, "row")
         words = f"errors of the size of u · |x| on {told}, each with |x| above {least:.3g}"
         yield "offset-sensitive", 1.0, words

@@ -21,6 +21,9 @@ Explained = tuple[str, float, str]
 # Errors that grow or shrink with n cross their bound somewhere; a path of its own jumps.
 JUMP = 10.0
 
+# How far beyond an edge a row ends that tells a cut row from one without its tail.
+BEYOND = 60
+
 # A path of its own for the shortest rows ends here.
 SHORT = 130
 
@@ -65,8 +68,8 @@ def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         words = f"rows of {low} are right where no more than {below} of their terms count"
         yield "unknown", 1.0, f"{words}: it is no matter of the length"
         return
-    near_edge = any(abs(below + 1 - edge) <= 2 for edge in (2**15, 2**16))
-    if not above and near_edge and not _last_is_counted(trial, low):
+    edge = next((edge for edge in (2**15, 2**16) if abs(below + 1 - edge) <= 2), None)
+    if not above and edge is not None and _is_cut(trial, low + BEYOND, edge):
         yield "index-overflow", 1.0, f"wrong from n = {low} on, right up to n = {below}"
     else:
         until = f"to {high} only" if high < most else "on"
@@ -87,10 +90,22 @@ def _is_number_of_terms(trial: Trial, most: int, n: int) -> bool:
     return batch is not None and not batch.failed().any()
 
 
-def _last_is_counted(trial: Trial, n: int) -> bool:
-    """Whether the last element enters the row's number once: no index fell short of it."""
+def _is_cut(trial: Trial, n: int, edge: int) -> bool:
+    """Whether a row's index, or its length, did not fit, so that a part of the row is lost.
+
+    Counted is what lies before the edge alone, or as much as lies beyond it; or not all is written.
+    A row that cannot be asked about is taken for one that is cut.
+    """
+    if not trial.allows(Task("random", n, 1, trial.seed)):
+        return True
     found = counts_of(trial, n)
-    return found is not None and abs(float(found[1][-1]) - 1.0) < 0.02
+    if found is None or np.isnan(found[1]).any():
+        return True
+    places, counts = found
+    return any(
+        bool((np.abs(counts - within) < 0.02).all())
+        for within in (places < edge, places < n - edge)
+    )
 
 
 def _worst(trial: Trial, n: int) -> float:
@@ -140,9 +155,23 @@ def offsets(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             beyond = sum(end > 2**bits for end in right)
             if 2**bits > min(wrong) or not shortest <= 2 ** (bits - 2) <= max(right, default=0):
                 continue
+            if counted is not _row_ends and _harms_before(items, 2**bits):
+                continue
             if beyond <= len(wrong) // 10 and _fails_again(trial, items, 2**bits):
                 yield "index-overflow", 1.0, "wrong only " + words.format(bits)
                 return
+
+
+def _harms_before(items: list[Evidence], elements: int) -> bool:
+    """Whether rows up to an element of their call are wrong, and what lies beyond is written.
+
+    An index that does not fit harms what lies beyond, or writes that over what lies before.
+    """
+    for item in items:
+        last = elements // item.got.shape[1]
+        if item.failed[:last].any() and np.isfinite(item.got[last:][item.batch.ok[last:]]).all():
+            return True
+    return False
 
 
 def _row_ends(items: list[Evidence]) -> tuple[list[int], list[int]]:
