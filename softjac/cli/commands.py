@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem as Completion
 
 import softjac
 from softjac._errors import ArgumentError, did_you_mean
-from softjac.cli.options import FILE, candidate_options, files, given
+from softjac.cli.options import FILE, candidate_options, files, given, writable
 from softjac.cli.terminal import console
 
 __all__ = ["cli"]
@@ -67,7 +67,12 @@ def cli() -> None:
     type=click.Choice(("quick", "standard", "thorough")),
     help="How much is tried. Default: standard.",
 )
-@click.option("--seed", type=int, metavar="N", help="Of the random inputs. Default: 0.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="N",
+    help="Seed of the random inputs. Default: 0.",
+)
 @click.option("--json", type=FILE, metavar="FILE", help="Write a report as JSON.")
 @click.option("--junit-xml", type=FILE, metavar="FILE", help="Write a report that CI servers read.")
 @click.option(
@@ -128,6 +133,9 @@ def verify(
             missing = "TARGET" if target is None else "--op"
             raise click.UsageError(f"{missing} is missing; or judge every candidate with --all")
         entries, chosen = [config.Entry(target, target, chosen)], {}
+    wanted = {"json": json, "junit_xml": junit_xml, "html": html, "markdown": markdown}
+    for name in filter(None, wanted.values()):
+        writable(name)
     from softjac.oracle.judge_process import judging_beside
 
     with judging_beside():  # it takes its time to start: meanwhile the rest is imported
@@ -141,7 +149,6 @@ def verify(
             if len(reports) > 1 and not quiet:
                 for style, line in summary(reports):
                     live.write(style, line)
-    wanted = {"json": json, "junit_xml": junit_xml, "html": html, "markdown": markdown}
     write_reports(reports, wanted, several=every)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for note in filter(None, map(annotation, reports)):
@@ -166,7 +173,10 @@ def replay(context: click.Context, /, replay: str, target: str, **options: Any) 
     from softjac.oracle.config import Entry
     from softjac.oracle.reports.live import Live
 
-    entry = Entry(target, target, given(options))
+    chosen = given(options)
+    if "op" not in chosen:
+        raise click.UsageError("--op is missing: the replay needs the options of verify")
+    entry = Entry(target, target, chosen)
     with Live(console()) as live:
         live.progress("starting")  # JAX takes its time
         from softjac.oracle.verdict import replay as run_again

@@ -11,9 +11,9 @@ import click
 from click.shell_completion import CompletionItem as Completion
 
 import softjac
-from softjac._errors import did_you_mean
+from softjac._errors import ArgumentError, did_you_mean
 
-__all__ = ["FILE", "candidate_options", "files", "given", "op_names"]
+__all__ = ["FILE", "candidate_options", "files", "given", "op_names", "writable"]
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 # The folder is listed, not imported: that would load JAX.
@@ -148,3 +148,19 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in options.items()
         if value is not None and value is not False and value != ()  # 0 is given, too
     }
+
+
+def writable(name: str) -> None:
+    """Raises ArgumentError where a file could not be written; leaves all files as they are."""
+    file = Path(name)
+    if file.exists() and not file.is_file():
+        return  # a pipe or a device: to open it would be seen
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not file.exists()
+        with file.open("a"):
+            pass
+        if is_new:
+            file.unlink()
+    except OSError as error:
+        raise ArgumentError(f"cannot write {name}: {error.strerror}") from error

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from softjac._errors import CandidateError
 
-__all__ = ["SOURCE_SUFFIXES", "compile_library", "preprocess"]
+__all__ = ["compile_library", "preprocess"]
 
-SOURCE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx")
 _FLAGS = ("-O2", "-shared", "-fPIC")
 _SECONDS = 300.0
 
@@ -28,7 +27,7 @@ def compile_library(source: Path, cflags: Sequence[str] = ()) -> Path:
     and compilers all count; `-march=native` counts by what it means on this machine.
 
     Args:
-        source: a file with one of SOURCE_SUFFIXES.
+        source: a C or C++ file.
         cflags: flags after `-O2 -shared -fPIC`.
 
     Raises:
