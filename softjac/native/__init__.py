@@ -327,7 +327,8 @@ def cross_entropy(x: Any, target: Any, *, scale: float = 1.0) -> Any:
 
     Raises:
         ArgumentError: a dtype or shape that is not supported, or no class.
-        SoftjacError: NumPy arrays, and a label is none of the classes.
+        SoftjacError: NumPy arrays, and a label is none of the classes. JAX arrays give NaN for
+            that row, loss and derivative, on every platform.
         LibraryMissingError: NumPy arrays, and the library is not built.
 
     Numerics:
@@ -357,7 +358,8 @@ def cross_entropy_with_derivative(x: Any, target: Any, *, scale: float = 1.0) ->
 
     Raises:
         ArgumentError: a dtype or shape that is not supported, or no class.
-        SoftjacError: NumPy arrays, and a label is none of the classes.
+        SoftjacError: NumPy arrays, and a label is none of the classes. JAX arrays give NaN for
+            that row, loss and derivative, on every platform.
         LibraryMissingError: NumPy arrays, and the library is not built.
 
     Numerics:
