@@ -78,6 +78,9 @@ class JacobianOperator:
 
         J reaches the vectors of sum 0, the tangent space of the simplex; of another b the part in
         it is taken, b - mean b. Needs y > 0: where y is 0 the result is infinite or NaN.
+
+        Raises:
+            ArgumentError: b has another shape than y.
         """
         if b.shape != self.y.shape:
             raise ArgumentError(f"solve: b must have the shape of y, {self.y.shape}, not {b.shape}")

@@ -18,12 +18,12 @@ __all__ = ["cli"]
 
 HELP = """The oracle for softmax and its derivatives.
 
-It proves a kernel right, or names the bug.
+It tests a kernel against proven error bounds, and names the bug when it is wrong.
 
 \b
 Examples:
   softjac verify kernels.c:softmax_vjp --op softmax_vjp \\
-      --prototype 'void f(const float *y, const float *dy, float *dx, size_t rows, size_t n)'
+      --prototype 'void softmax_vjp(const float *y, const float *dy, float *dx, size_t n)'
   softjac verify mine.py:vjp --op softmax_vjp
   softjac verify --all
   softjac show 1 2
@@ -164,11 +164,12 @@ def verify(
 def replay(context: click.Context, /, replay: str, target: str, **options: Any) -> None:
     """Run one counterexample again, bit for bit.
 
-    REPLAY is the string that a report gives for it, TARGET and the options are those of verify.
+    REPLAY is the string that the report prints after `softjac replay`; TARGET and the options are
+    those that `softjac verify` was given.
 
     \b
     Example:
-      softjac replay eyJv...In0 mine.py:vjp --op softmax_vjp
+      softjac replay values:simple:2:20:0:...:once mine.py:vjp --op softmax_vjp
     """
     from softjac.oracle.config import Entry
     from softjac.oracle.reports.live import Live

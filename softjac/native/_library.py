@@ -73,7 +73,18 @@ def check(status: int) -> None:
 
 
 def isa() -> str:
-    """The instruction set whose kernels run: portable, avx2 or avx512."""
+    """The instruction set whose kernels run: portable, avx2 or avx512.
+
+    Returns:
+        Its name. SOFTJAC_FORCE_ISA, read when the library is first used, chooses another.
+
+    Raises:
+        LibraryMissingError: the library is not built.
+
+    Example:
+        >>> isa() in ("portable", "avx2", "avx512")
+        True
+    """
     ffi, lib = load()
     name: bytes = ffi.string(lib.softjac_isa())
     return name.decode()
@@ -90,6 +101,10 @@ def set_threads(count: int) -> None:
 
     Raises:
         ArgumentError: count is less than 1.
+        LibraryMissingError: the library is not built.
+
+    Example:
+        >>> set_threads(2)
     """
     if count < 1:
         raise ArgumentError(f"count: expected 1 or more threads, got {count}")

@@ -24,7 +24,12 @@ __all__ = ["CFunction", "Candidate", "load", "open_sandbox"]
 
 @dataclass(frozen=True, slots=True)
 class CFunction:
-    """A C candidate: a library or source file, a symbol, and its prototype."""
+    """A C candidate: a library or source file, a symbol, and its prototype.
+
+    Example:
+        >>> CFunction("mine.c", "f", "void f(const float *x, float *y, size_t n)").symbol
+        'f'
+    """
 
     library: str
     symbol: str
