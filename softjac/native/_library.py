@@ -39,7 +39,8 @@ def load() -> tuple[Any, Any]:
     except (ImportError, OSError) as error:
         raise LibraryMissingError(
             f"the compiled kernels cannot be loaded from {path()}: {error}. Build them with "
-            "`make lib` in a checkout, or reinstall softjac where a C compiler and make are there."
+            "`make lib` in a checkout, or, where a C compiler and make are there, install softjac "
+            "again with pip's --no-cache-dir --force-reinstall."
         ) from error
     if lib.softjac_abi_version() != ABI_VERSION:
         raise LibraryMissingError(

@@ -89,6 +89,7 @@ def _guard_library() -> Path:
     if not library.is_file():
         raise SandboxError(
             f"the sandbox needs the compiled library, and {library} is not there: build it with "
-            "`make lib` in a checkout, or reinstall softjac where a C compiler and make are there"
+            "`make lib` in a checkout, or, where a C compiler and make are there, install softjac "
+            "again with pip's --no-cache-dir --force-reinstall"
         )
     return library
