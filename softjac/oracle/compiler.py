@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def compile_library(source: Path, cflags: Sequence[str] = ()) -> Path:
     library = _cache() / key.hexdigest()[:32] / f"{source.stem}.so"
     if not library.is_file():
         library.parent.mkdir(parents=True, exist_ok=True)
-        part = library.with_name(f"{os.getpid()}.part")
+        part = library.with_name(f"{os.getpid()}-{threading.get_ident()}.part")
         try:
             _run([*compiler, *_FLAGS, *cflags, str(source), "-o", str(part), "-lm"], source)
             part.replace(library)
