@@ -55,7 +55,7 @@ venv: $(VENV)/.with-test $(VENV)/.with-lint ## the environment with everything f
 # --- the work -------------------------------------------------------------------------------------
 
 .PHONY: verify
-verify: $(VENV)/.base lib ## judge the bundled kernels and the gallery against the reference
+verify: $(VENV)/.base lib ## judge the bundled kernels and examples/from_the_question against the reference
 	$(BIN)/python examples/verify.py
 
 .PHONY: test

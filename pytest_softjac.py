@@ -128,26 +128,42 @@ class Candidate(pytest.Item):
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Configuration | None:
     """Collect softjac.toml, and pyproject.toml where it has [tool.softjac]."""
-    if file_path.name == "pyproject.toml":
-        import tomllib
-
-        if "softjac" not in tomllib.loads(file_path.read_text("utf-8")).get("tool", {}):
-            return None
-    elif file_path.name != "softjac.toml":
+    shared = file_path.name == "pyproject.toml" and speaks_of_softjac(file_path)
+    if file_path.name != "softjac.toml" and not shared:
         return None
     configuration: Configuration = Configuration.from_parent(parent, path=file_path)
     return configuration
 
 
-@pytest.hookimpl(wrapper=True)
+def speaks_of_softjac(file: Path) -> bool:
+    """Whether a pyproject.toml has [tool.softjac].
+
+    Every pytest run asks this of every pyproject.toml, also of fixtures that are wrong on purpose:
+    one that cannot be read counts only where it names the table.
+    """
+    import tomllib
+
+    try:
+        content = file.read_bytes()
+        if b"softjac" not in content:
+            return False
+        tools = tomllib.loads(content.decode("utf-8")).get("tool")
+    except OSError:
+        return False
+    except ValueError:  # no UTF-8, or no TOML
+        return b"tool.softjac" in content
+    return isinstance(tools, dict) and "softjac" in tools
+
+
+# The older kind of wrapper, which every pluggy knows: pytest of any age must load this module.
+@pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+) -> Generator[None, Any, None]:
     """Send a test's parts of the page along with its report, also between processes."""
-    report = yield
+    outcome = yield
     if call.when == "call":
-        vars(report)["softjac_parts"] = item.stash.get(PARTS, [])
-    return report
+        vars(outcome.get_result())["softjac_parts"] = item.stash.get(PARTS, [])
 
 
 @pytest.hookimpl(trylast=True)

@@ -4,62 +4,62 @@
 #define ONE_INPUT(op, kernel, in, out, c_type, real, suffix, type)                                 \
     softjac_status softjac_##op##_##suffix(const c_type *in, c_type *out, size_t rows, size_t n) { \
         ptrdiff_t ld = (ptrdiff_t)n;                                                               \
-        return run(                                                                                \
-            kernel, type,                                                                          \
-            &(softjac_call){in, NULL, out, ld, 0, ld, rows, n, 1.0, NULL, NULL, false, false});    \
+        return run(kernel, type,                                                                   \
+                   &(softjac_call){in, NULL, out, ld, 0, ld, rows, n, 1.0, NULL, NULL, false,      \
+                                   false, false});                                                 \
     }                                                                                              \
     softjac_status softjac_##op##_strided_##suffix(const c_type *in, ptrdiff_t ld##in,             \
                                                    c_type *out, ptrdiff_t ld##out, size_t rows,    \
                                                    size_t n, real scale) {                         \
         return run(kernel, type,                                                                   \
                    &(softjac_call){in, NULL, out, ld##in, 0, ld##out, rows, n, scale, NULL, NULL,  \
-                                   false, false});                                                 \
+                                   false, false, false});                                          \
     }
 
 #define TWO_INPUTS(op, kernel, in, with, out, c_type, real, suffix, type)                          \
     softjac_status softjac_##op##_##suffix(const c_type *in, const c_type *with, c_type *out,      \
                                            size_t rows, size_t n) {                                \
         ptrdiff_t ld = (ptrdiff_t)n;                                                               \
-        return run(                                                                                \
-            kernel, type,                                                                          \
-            &(softjac_call){in, with, out, ld, ld, ld, rows, n, 1.0, NULL, NULL, false, false});   \
+        return run(kernel, type,                                                                   \
+                   &(softjac_call){in, with, out, ld, ld, ld, rows, n, 1.0, NULL, NULL, false,     \
+                                   false, false});                                                 \
     }                                                                                              \
     softjac_status softjac_##op##_strided_##suffix(                                                \
         const c_type *in, ptrdiff_t ld##in, const c_type *with, ptrdiff_t ld##with, c_type *out,   \
         ptrdiff_t ld##out, size_t rows, size_t n, real scale) {                                    \
         return run(kernel, type,                                                                   \
                    &(softjac_call){in, with, out, ld##in, ld##with, ld##out, rows, n, scale, NULL, \
-                                   NULL, false, false});                                           \
+                                   NULL, false, false, false});                                    \
     }
 
 #define CROSS_ENTROPY(c_type, real, suffix, type)                                                  \
     softjac_status softjac_cross_entropy_##suffix(                                                 \
         const c_type *x, const c_type *target, c_type *loss, c_type *dx, size_t rows, size_t n) {  \
         ptrdiff_t ld = (ptrdiff_t)n;                                                               \
-        return run(                                                                                \
-            SOFTJAC_CROSS_ENTROPY, type,                                                           \
-            &(softjac_call){x, target, dx, ld, ld, ld, rows, n, 1.0, loss, NULL, false, false});   \
+        return run(SOFTJAC_CROSS_ENTROPY, type,                                                    \
+                   &(softjac_call){x, target, dx, ld, ld, ld, rows, n, 1.0, loss, NULL, false,     \
+                                   false, false});                                                 \
     }                                                                                              \
     softjac_status softjac_cross_entropy_strided_##suffix(                                         \
         const c_type *x, ptrdiff_t ldx, const c_type *target, ptrdiff_t ldtarget, c_type *loss,    \
         c_type *dx, ptrdiff_t lddx, size_t rows, size_t n, real scale) {                           \
         return run(SOFTJAC_CROSS_ENTROPY, type,                                                    \
                    &(softjac_call){x, target, dx, ldx, ldtarget, lddx, rows, n, scale, loss, NULL, \
-                                   false, false});                                                 \
+                                   false, false, false});                                          \
     }                                                                                              \
     softjac_status softjac_cross_entropy_labels_##suffix(                                          \
         const c_type *x, const int64_t *labels, c_type *loss, c_type *dx, size_t rows, size_t n) { \
         ptrdiff_t ld = (ptrdiff_t)n;                                                               \
-        return run(                                                                                \
-            SOFTJAC_CROSS_ENTROPY_LABELS, type,                                                    \
-            &(softjac_call){x, labels, dx, ld, 8, ld, rows, n, 1.0, loss, NULL, false, false});    \
+        return run(SOFTJAC_CROSS_ENTROPY_LABELS, type,                                             \
+                   &(softjac_call){x, labels, dx, ld, 8, ld, rows, n, 1.0, loss, NULL, false,      \
+                                   false, false});                                                 \
     }                                                                                              \
     softjac_status softjac_cross_entropy_labels_strided_##suffix(                                  \
         const c_type *x, ptrdiff_t ldx, const int64_t *labels, c_type *loss, c_type *dx,           \
         ptrdiff_t lddx, size_t rows, size_t n, real scale) {                                       \
         return run(SOFTJAC_CROSS_ENTROPY_LABELS, type,                                             \
                    &(softjac_call){x, labels, dx, ldx, 8, lddx, rows, n, scale, loss, NULL, false, \
-                                   false});                                                        \
+                                   false, false});                                                 \
     }
 
 #define ALL_OPS(c_type, real, suffix, type)                                                        \

@@ -72,8 +72,8 @@ static void in_float(const format *f, softjac_op op, const softjac_call *call, s
     bool labels = op == SOFTJAC_CROSS_ENTROPY_LABELS;
     float *first = scratch, *second = scratch + size, *spare = second + size;
     float *loss = spare + f->n;
-    softjac_call part = {first, NULL,        first, n,     n,     n,    rows,
-                         f->n,  call->scale, NULL,  spare, false, false};
+    softjac_call part = {first, NULL,        first, n,     n,     n,     rows,
+                         f->n,  call->scale, NULL,  spare, false, false, false};
     widen(f, call->first, call->ld_first, row, rows, first);
     if (labels) {
         part.ld_second = call->ld_second;
@@ -101,8 +101,8 @@ static void jacobian_lines(const format *f, softjac_op op, const softjac_call *c
                            size_t end, float *scratch) {
     size_t n = f->n, row = SIZE_MAX;
     float *y = scratch, *line = scratch + n;
-    softjac_call part = {y, NULL,        line, (ptrdiff_t)n, 0,     0,    1,
-                         n, call->scale, NULL, NULL,         false, false};
+    softjac_call part = {y, NULL,        line, (ptrdiff_t)n, 0,     0,     1,
+                         n, call->scale, NULL, NULL,         false, false, false};
     for (size_t at = begin; at < end; at++) {
         if (at / n != row) {
             row = at / n;

@@ -173,7 +173,8 @@ softjac_status softjac_execute(softjac_op op, softjac_type type, const softjac_c
     if (__builtin_mul_overflow(call->rows, call->n, &elements) || elements > most ||
         (square && (__builtin_mul_overflow(elements, call->n, &elements) || elements > most)))
         return SOFTJAC_TOO_LARGE;
-    if (op == SOFTJAC_CROSS_ENTROPY_LABELS && !labels_fit(call)) return SOFTJAC_BAD_LABEL;
+    if (op == SOFTJAC_CROSS_ENTROPY_LABELS && !call->any_label && !labels_fit(call))
+        return SOFTJAC_BAD_LABEL;
     size_t bytes = call->rows * call->n * item;
     if (overlaps(call->first, call->ld_first, call, bytes, elements * item) ||
         (op != SOFTJAC_CROSS_ENTROPY_LABELS &&

@@ -1,7 +1,8 @@
 """The build hook: compiles the C library into the package before a wheel is packed.
 
-Where there is no compiler or no make, the package is built without the kernels and says so: all but
-`softjac.native` works, and that says how to get them.
+Where there is no compiler or no make, the package is built without the library and says so: the
+reference works, and the judging of Python functions. The wheel is the platform's all the same: one
+without a library must not pass for a wheel of every platform.
 """
 
 from __future__ import annotations
@@ -29,14 +30,15 @@ class KernelsHook(BuildHookInterface[Any]):
         if missing:
             self.app.display_warning(
                 f"softjac: found no {' and no '.join(missing)}: installing without the kernels "
-                "(softjac.native). Install them and softjac again to have the kernels."
+                "(softjac.native) and without the sandbox for C. Install them, then softjac again "
+                "with pip's --no-cache-dir --force-reinstall."
             )
-            return
-        subprocess.run(
-            ["make", "--silent", "lib", f"SOFTJAC_PYTHON={sys.executable}"],
-            cwd=self.root,
-            check=True,
-        )
+        else:
+            subprocess.run(
+                ["make", "--silent", "lib", f"SOFTJAC_PYTHON={sys.executable}"],
+                cwd=self.root,
+                check=True,
+            )
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"

@@ -22,6 +22,7 @@ typedef struct {
     /* Chosen in dispatch.c, by size and processor. */
     bool interleave; /* whether a product is written beside the next row's first pass */
     bool stream;     /* whether the result is written past the caches */
+    bool any_label;  /* whether a label outside the classes is a row of NaN, not an error */
 } softjac_call;
 
 typedef enum {

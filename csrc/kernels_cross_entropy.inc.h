@@ -73,11 +73,12 @@ static void V(cross_entropy)(const softjac_call *call, size_t begin, size_t end)
     }
 }
 
-static void V(labels_row)(V(row) * row, size_t label, REAL *loss, size_t n) {
+static void V(labels_row)(V(row) * row, int64_t label, REAL *loss, size_t n) {
+    bool is_class = label >= 0 && (uint64_t)label < n;
     row->shift = V(row_max)(row->first, n);
-    REAL distance = row->first[label] - row->shift;
+    REAL distance = is_class ? row->first[label] - row->shift : (REAL)NAN;
     double sum = V(exp_sum_over)(row, n).sum;
-    if (isnan(sum)) {
+    if (isnan(sum) || !is_class) {
         if (loss) *loss = (REAL)NAN;
         if (row->out) V(fill_nan)(row->out, n);
         return;
@@ -97,7 +98,7 @@ static void V(cross_entropy_labels)(const softjac_call *call, size_t begin, size
     REAL *loss = call->loss;
     for (size_t r = begin; r < end; r++) {
         V(row) row = V(entropy_row)(call, r);
-        V(labels_row)(&row, (size_t)softjac_label(call, r), loss ? loss + r : NULL, call->n);
+        V(labels_row)(&row, softjac_label(call, r), loss ? loss + r : NULL, call->n);
         if (row.out && call->scale != 1) V(scale_row)(row.out, row.out, call->n, (REAL)call->scale);
     }
 }

@@ -1,4 +1,4 @@
-"""Judge the bundled kernels and the gallery, and compare each verdict with the one expected.
+"""Judge the bundled kernels and from_the_question, and compare each verdict with the one expected.
 
 Run by `make verify`. Writes build/verify.json and build/verify.html; the exit status is 0 when
 every verdict is the expected one, 1 when one is not, 2 when a candidate could not run.
@@ -123,7 +123,7 @@ def main() -> int:
     skipped: list[str] = []
     groups = {
         "the bundled kernels, against the reference": bundled(),
-        "the gallery of the question": folder(HERE / "from_the_question"),
+        "the code of the question, examples/from_the_question": folder(HERE / "from_the_question"),
     }
     out = console()
     for line in info_lines():

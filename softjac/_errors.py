@@ -1,10 +1,11 @@
-"""The exceptions softjac raises, one base for all of them, and how their messages suggest."""
+"""Exceptions, their common base class, and the did-you-mean hint."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 __all__ = [
+    "FAULT",
     "ArgumentError",
     "CandidateError",
     "LibraryMissingError",
@@ -13,6 +14,9 @@ __all__ = [
     "SoftjacError",
     "did_you_mean",
 ]
+
+# Follows an exception that nobody raised on purpose.
+FAULT = "this is a fault of softjac itself, not a verdict; please report it"
 
 
 class SoftjacError(Exception):

@@ -44,8 +44,8 @@ def exponential(difference: Array, error: Array) -> Array:
     exp(d) = 2^k exp(r) with k = round(d / ln 2). The error, lost in a sum with d, is added to r;
     after an exp it would cost a product. Within 2 u; 0 from the smallest normal number on.
 
-    The power of two is divided by: exact as a product is, but a quotient XLA does not compute
-    again in every loop that reads it.
+    Divides by 2^-k instead of multiplying by 2^k: equally exact, and XLA does not recompute a
+    quotient in each consumer loop.
     """
     form = _FORMATS[difference.dtype.name]
     lowest = -(form.bias + 1) * math.log(2)

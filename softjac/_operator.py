@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 
 from softjac._classes import Classes
-from softjac._derivatives import diagonal, softmax_jacobian, softmax_jvp
+from softjac._derivatives import diagonal, in_float32, softmax_jacobian, softmax_jvp
 from softjac._errors import ArgumentError
 from softjac._types import Array
 
@@ -30,7 +31,8 @@ class JacobianOperator:
 
     Numerics:
         Products as `softjac.softmax_jvp`, elements as `softjac.softmax_jacobian`: accurate in
-        every component, also where one probability is near 1.
+        every component, also where one probability is near 1. Sixteen bits are computed in float32
+        and rounded once.
 
     Example:
         >>> import jax.numpy as jnp
@@ -61,11 +63,11 @@ class JacobianOperator:
 
     def diagonal(self) -> Array:
         """y (1 - y), shape of y."""
-        return diagonal(self.y, _last(self.y))
+        return in_float32(_diagonal, self.y)
 
     def trace(self) -> Array:
         """Σ y (1 - y), shape `(...)`."""
-        return _sum(self.diagonal())[..., 0]
+        return in_float32(lambda y: _sum(_diagonal(y))[..., 0], self.y)
 
     def dense(self) -> Array:
         """The matrix, shape `(..., n, n)`."""
@@ -76,15 +78,24 @@ class JacobianOperator:
 
         J reaches the vectors of sum 0, the tangent space of the simplex; of another b the part in
         it is taken, b - mean b. Needs y > 0: where y is 0 the result is infinite or NaN.
+
+        Raises:
+            ArgumentError: b has another shape than y.
         """
         if b.shape != self.y.shape:
             raise ArgumentError(f"solve: b must have the shape of y, {self.y.shape}, not {b.shape}")
-        v = _without_mean(b) / self.y
-        return _without_mean(v)
+        dtype = jnp.result_type(b, self.y)
+        return in_float32(
+            lambda b, y: _without_mean(_without_mean(b) / y), b.astype(dtype), self.y.astype(dtype)
+        )
 
 
 def _last(y: Array) -> Classes:
     return Classes((y.ndim - 1,))
+
+
+def _diagonal(y: Array) -> Array:
+    return diagonal(y, _last(y))
 
 
 def _sum(v: Array) -> Array:

@@ -39,10 +39,10 @@ def softmax(
             a `where` that is not boolean.
 
     Numerics:
-        Accurate relative to each y_i, however small: the rounding of x - max is carried along,
-        and the sum rounds once for sixteen terms. Logits of -inf give 0. A NaN, an infinite
-        maximum, and rows of -inf alone give NaN, as in `jax.nn.softmax`; rows that `where` masks
-        whole give 0.
+        Accurate relative to each y_i down to the smallest normal number, 0 below it: the rounding
+        of x - max is carried along, and the sum rounds once for sixteen terms. Logits of -inf give
+        0. A NaN, an infinite maximum, and rows of -inf alone give NaN, as in `jax.nn.softmax`;
+        rows that `where` masks whole give 0.
 
     Example:
         >>> softmax(jax.numpy.array([0.0, 0.0])).tolist()
@@ -180,7 +180,7 @@ def others(x: Array, maximum: Array, *scale: Array) -> tuple[Array, Array]:
     """What is summed for a logarithm: the exponentials but the greatest, and how many are that."""
     difference = _selected(x) - maximum
     terms = jnp.where(difference == 0, 0, exponentials(x, maximum, *scale))
-    # Not `== 0` again: a comparison that two sums read XLA would write to memory.
+    # `abs(d) <= 0` instead of `== 0`: XLA would materialise a comparison shared by two sums.
     return terms, (jnp.abs(difference) <= 0).astype(x.dtype)
 
 

@@ -57,6 +57,12 @@ class Activation:
     """An activation: `value(x)`, and `pull_back(x, dy)`, the cotangent of x for that of the value.
 
     Arrays have shape `(..., n)`; one function of the last axis as a whole.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> square = Activation("square", lambda x: x**2, lambda x, dy: 2 * x * dy)
+        >>> print(output_cotangent(square, squared_error)(jnp.array([3.0]), jnp.array([8.0])))
+        [12.]
     """
 
     name: str
@@ -69,6 +75,12 @@ class Loss:
     """A loss: `value(y, target)`, one number a row, and `pull_back(y, target)`, its cotangent of y.
 
     Arrays have shape `(..., n)`, the value `(...)`. The target is not differentiated.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> total = Loss("total", lambda y, _: jnp.sum(y, -1), lambda y, _: jnp.ones_like(y))
+        >>> print(output_cotangent(relu, total)(jnp.array([3.0, -1.0]), jnp.zeros(2)))
+        [1. 0.]
     """
 
     name: str

@@ -253,7 +253,7 @@ def cross_entropy(x: ArrayLike, target: ArrayLike, mesh_axis: Hashable) -> Array
     Args:
         x: this device's logits, shape `(..., n / devices)`.
         target: this device's target probabilities, shape of x; or the whole rows' labels,
-            integers in [0, n), shape `(...)`.
+            integers in [0, n), shape `(...)`. A label outside gives NaN, loss and derivative.
         mesh_axis: the name of the mesh axis, or a tuple of names.
 
     Returns:
@@ -282,9 +282,11 @@ def cross_entropy(x: ArrayLike, target: ArrayLike, mesh_axis: Hashable) -> Array
     logits, _, _, classes = _arguments("cross_entropy", x, mesh_axis, None, 1.0)
     target = jnp.asarray(target)
     if jnp.issubdtype(target.dtype, jnp.integer) and target.shape == logits.shape[:-1]:
-        first = lax.axis_index(mesh_axis) * logits.shape[-1]
-        places = first + jnp.arange(logits.shape[-1])
-        target = (target[..., None] == places).astype(logits.dtype)
+        n = logits.shape[-1]
+        places = lax.axis_index(mesh_axis) * n + jnp.arange(n)
+        is_class = ((target >= 0) & (target < n * lax.axis_size(mesh_axis)))[..., None]
+        chosen = (target[..., None] == places).astype(logits.dtype)
+        target = jnp.where(is_class, chosen, jnp.nan)
     if target.shape != logits.shape:
         raise ArgumentError(
             f"cross_entropy: target must have the shape of x, {logits.shape}, or be integers of "

@@ -97,6 +97,9 @@ def logits(
     Returns:
         A strategy for arrays `(rows, n)`; some entries may be -inf, never a whole row.
 
+    Raises:
+        ArgumentError: an unknown dtype.
+
     Example:
         >>> from hypothesis import given, settings
         >>> @settings(max_examples=5, deadline=None)
@@ -119,6 +122,9 @@ def cotangents(shape: tuple[int, int], dtype: str = "float32") -> st.SearchStrat
     Returns:
         A strategy for arrays of the shape: random, one-hot, constant, huge, tiny, alternating,
         offset.
+
+    Raises:
+        ArgumentError: an unknown dtype.
 
     Example:
         >>> from hypothesis import given, settings

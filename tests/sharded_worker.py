@@ -179,6 +179,8 @@ def entropy_composition() -> dict[str, float]:
         "hessian": apart(jax.hessian(together)(x), jax.hessian(alone)(x)),
     }
     gradient = jax.grad(lambda t: by_target(x, t)[0])(target)
+    outside = jnp.stack([by_label(x, jnp.array([label]))[0] for label in (-1, 8)])
+    found["a label that is no class"] = 0.0 if jnp.isnan(outside).all() else 1.0
     found["by the target"] = apart(gradient, -softjac.log_softmax(x))
     return {f"cross_entropy: {name}": difference for name, difference in found.items()}
 

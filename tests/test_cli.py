@@ -18,6 +18,7 @@ from softjac.cli.commands import cli
 from softjac.oracle import run
 from softjac.oracle.catalogue import CATALOGUE
 from softjac.oracle.findings import CheckResult, Report
+from softjac.oracle.reports import info
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -202,7 +203,6 @@ def test_github_gets_annotations(
         ("verify --all m:f", "leave TARGET out"),
         ("verify --all --assume n>=1", "leave --assume out"),
         ("verify m:f --op softmax --roles a", "expected name=role,..., got 'a'"),
-        ("verify m:refuted --op softmax --json /dev/null/x", "cannot write /dev/null/x"),
         ("verify m:f --op softmax --unknown", "No such option"),
         ("verfy", "No such command 'verfy'"),
         ("show one", "'one' is not a valid float"),
@@ -218,6 +218,57 @@ def test_errors_are_one_line_and_status_2(
     assert errors.startswith("softjac: ")
     assert message in errors
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("replay STRING m:f", "--op is missing"),
+        ("verify m:f --op softmax --seed -1", "-1 is not in the range"),
+        ("verify m:f --op softmax --seed 4294967296", "is not in the range"),
+        ("verify m:f --op softmax --json /dev/null/x", "cannot write /dev/null/x"),
+    ],
+)
+def test_nothing_is_judged_where_something_is_wrong(
+    command: Command, asked: dict[str, Any], words: str, message: str
+) -> None:
+    """A slip in what is asked is found before minutes are spent on it."""
+    status, _, errors = command(*words.split())
+    assert (status, asked) == (2, {})
+    assert message in errors
+    assert errors.count("\n") == 1
+
+
+def test_looking_whether_a_report_can_be_written_leaves_no_file(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is cut off leaves neither an empty report nor half of an old one."""
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "verify", interrupted)
+    (tmp_path / "old.json").write_text("old")
+    for name in ("old", "new"):
+        file = str(tmp_path / f"{name}.json")
+        assert command("verify", "m:f", "--op", "softmax", "--json", file)[0] == 130
+    assert [file.name for file in tmp_path.iterdir()] == ["old.json"]
+    assert (tmp_path / "old.json").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "words", ["--help", "ops", "diagnoses", "show 1 2", "verify absent.c:f --op softmax", "verfy"]
+)
+def test_a_reader_that_has_gone_is_no_refutation(words: str) -> None:
+    """Where the pipe is closed the status is 141, as for any command, and nothing is said."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "softjac", *words.split()]
+    try:
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.STDOUT)
+    finally:
+        os.close(writer)
+    assert done.returncode == 141
 
 
 def test_all_without_a_file_says_how_to_write_one(
@@ -238,11 +289,36 @@ def test_a_fault_of_softjac_is_not_a_verdict(
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("inside")
 
-    monkeypatch.setattr(run, "verify", broken)
-    status, _, errors = command("verify", "m:f", "--op", "softmax")
+    monkeypatch.setattr(info, "info_lines", broken)
+    status, _, errors = command("info")
     assert status == 2
     assert "RuntimeError: inside" in errors
     assert errors.splitlines()[-1].startswith("softjac: this is a fault of softjac itself")
+
+
+def test_a_fault_of_softjac_loses_no_other_report(
+    command: Command, asked: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One candidate's unexpected exception is its error; the others are judged and written."""
+    stand_in = run.verify
+
+    def broken(target: str, **options: Any) -> Report:
+        if target == "m:broken":
+            raise RuntimeError("inside")
+        return stand_in(target, **options)
+
+    monkeypatch.setattr(run, "verify", broken)
+    monkeypatch.chdir(tmp_path)
+    names = ("verified", "broken", "refuted")
+    tables = [f'[[candidate]]\ntarget = "m:{name}"\nop = "softmax"\n' for name in names]
+    Path("softjac.toml").write_text("".join(tables))
+    status, output, errors = command("verify", "--all", "--json", "a.json")
+    assert status == 2
+    assert "RuntimeError: inside" in errors  # with the way there, for who mends it
+    assert "this is a fault of softjac itself" in output
+    reports = json.loads(Path("a.json").read_text())["reports"]
+    assert [report["verdict"] for report in reports] == ["verified", "error", "refuted"]
+    assert reports[1]["error"].startswith("RuntimeError: inside; this is a fault of softjac")
 
 
 def test_show_prints_softmax_jacobian_and_vjp(command: Command) -> None:

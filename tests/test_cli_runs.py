@@ -44,6 +44,7 @@ PROTOTYPE = "int refusing(const float *y, const float *dy, float *dx, size_t n)"
         (("refusing.c:refusing", "--prototype", "int refusing(float z)"), 2, "ERROR"),
         (("broken.py:f",), 2, "No module named 'absent' (broken.py, line 2)"),
         (("mine.py:right", "--timeout", "0"), 2, "expected seconds above 0"),
+        (("refusing.c:refusing", "--prototype", PROTOTYPE, "--timeout", "inf"), 2, "at most 86400"),
         (("refusing.c:refusing", "--prototype", PROTOTYPE), 3, "INCONCLUSIVE"),
     ],
     ids=[
@@ -54,6 +55,7 @@ PROTOTYPE = "int refusing(const float *y, const float *dy, float *dx, size_t n)"
         "bad prototype",
         "import",
         "time",
+        "for ever",
         "refuses",
     ],
 )

@@ -12,10 +12,11 @@ PACKAGE = Path(softjac.__file__).parent
 # Each floor's modules and folders; of those that fit, the longest counts.
 FLOORS = {
     0: "_types _errors _classes _exponential native/_library native/_abi oracle oracle/call "
-       "oracle/channel oracle/findings oracle/precision oracle/guard oracle/catalogue",
+       "oracle/channel oracle/findings oracle/precision oracle/guard oracle/suffixes "
+       "oracle/catalogue",
     1: "_product _derivatives native/_numpy oracle/enclosure oracle/arrays oracle/assume "
        "oracle/claims oracle/compiler oracle/declaration oracle/derivatives oracle/pace "
-       "oracle/process oracle/roles oracle/signature oracle/sample "
+       "oracle/process oracle/roles oracle/signature oracle/sample oracle/symbols "
        "oracle/reports/numbers oracle/reports/text",
     2: "_softmax _operator oracle/prototype oracle/targets oracle/batch oracle/native_sandbox "
        "oracle/python_call oracle/python_sandbox oracle/sandbox oracle/time_limit "

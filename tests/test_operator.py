@@ -66,6 +66,23 @@ def test_operator_keeps_tails() -> None:
         np.testing.assert_allclose(operator.solve(b), [0.5, -0.5], rtol=1e-15)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_16_bits_are_rounded_once(dtype: str) -> None:
+    """Diagonal, trace and solution are those of float32, rounded; elements as softmax_jacobian."""
+    y = softjac.softmax(jnp.asarray(np.random.default_rng(0).normal(size=(20, 50)), dtype))
+    b = jnp.asarray(np.random.default_rng(1).normal(size=(20, 50)), dtype)
+    narrow = softjac.JacobianOperator(y)
+    wide = softjac.JacobianOperator(y.astype(jnp.float32))
+    for got, exact in [
+        (narrow.diagonal(), wide.diagonal()),
+        (narrow.trace(), wide.trace()),
+        (narrow.solve(b), wide.solve(b.astype(jnp.float32))),
+        (narrow.diagonal(), jnp.diagonal(softjac.softmax_jacobian(y), axis1=-2, axis2=-1)),
+    ]:
+        assert got.dtype == dtype
+        np.testing.assert_array_equal(got, exact.astype(dtype))
+
+
 def test_operator_is_a_pytree() -> None:
     """It goes through jit, vmap and grad."""
     with jax.enable_x64(True):

@@ -1,4 +1,4 @@
-"""The package without a compiler: it installs, says so once, and all but the kernels works."""
+"""The package without a compiler: it installs, says so once, and what needs no C works."""
 
 from __future__ import annotations
 
@@ -54,11 +54,12 @@ def run_without_library(wheel: Path, code: str) -> subprocess.CompletedProcess[s
     return subprocess.run(words, env=environment, cwd=place, capture_output=True, text=True)
 
 
-def test_a_wheel_without_a_compiler_is_pure(pure: tuple[str, Path]) -> None:
-    """The build says once what is missing, and the wheel holds no library."""
+def test_a_wheel_without_a_compiler_holds_no_library(pure: tuple[str, Path]) -> None:
+    """The build says once what is missing; the wheel does not pass for every platform's."""
     log, wheel = pure
     assert log.count("without the kernels") == 1
-    assert wheel.name.endswith("-py3-none-any.whl")
+    assert "-py3-none-" in wheel.name
+    assert not wheel.name.endswith("-any.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert not [name for name in names if name.endswith((".so", ".dylib"))]
@@ -75,6 +76,24 @@ def test_the_reference_works_without_the_library(pure: tuple[str, Path]) -> None
     code = "print(softjac.softmax(__import__('numpy').array([0.0, 0.0], 'float32')))"
     done = run_without_library(pure[1], code)
     assert done.stdout.strip() == "[0.5 0.5]", done.stderr
+
+
+def test_python_is_judged_without_the_library(pure: tuple[str, Path]) -> None:
+    """A Python function can be judged; C, compiled or not, says what is missing."""
+    code = (
+        "vjp = lambda y, dy: y * (1 - y) * dy\n"
+        "print(softjac.verify(vjp, op='softmax_vjp', effort='quick').verdict)\n"
+        "library = softjac.CFunction('m.so', 'f', 'void f(const float *x, float *y, int n)')\n"
+        "try:\n"
+        "    softjac.verify(library, op='softmax')\n"
+        "except softjac.SoftjacError as error:\n"
+        "    print(error)\n"
+    )
+    (pure[1].parent.parent / "installed" / "m.so").touch()
+    done = run_without_library(pure[1], code)
+    verdict, message = done.stdout.splitlines()
+    assert verdict == "refuted"
+    assert message.startswith("the sandbox needs the compiled library")
 
 
 def test_native_says_how_to_build_the_library(pure: tuple[str, Path]) -> None:
@@ -151,3 +170,37 @@ def test_every_python_that_is_claimed_is_tested() -> None:
     (workflow,) = (file for file in WORKFLOWS if file.stem == "test")
     tested = re.findall(r'python: "(3\.\d+)"', workflow.read_text("utf-8"))
     assert sorted(claimed) == sorted(tested)
+
+
+@pytest.mark.skipif(not WORKFLOWS, reason="a source distribution has no workflows")
+def test_a_tag_must_be_the_version() -> None:
+    """The workflow that publishes stops where the tag is not the package's version."""
+    (workflow,) = (file for file in WORKFLOWS if file.stem == "wheels")
+    (command,) = re.findall(r"run: (grep .+)", workflow.read_text("utf-8"))
+    version = re.findall('__version__ = "(.+)"', (TOP / "softjac" / "__init__.py").read_text())[0]
+    for tag, status in ((f"v{version}", 0), (f"v{version}1", 1), ("v", 1)):
+        environment = {**os.environ, "GITHUB_REF_NAME": tag}
+        done = subprocess.run(command, shell=True, cwd=TOP, env=environment)
+        assert done.returncode == status
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
+def test_every_job_has_a_limit(workflow: Path) -> None:
+    """A job that hangs is ended."""
+    text = workflow.read_text("utf-8")
+    assert text.count("runs-on:") == text.count("timeout-minutes:")
+
+
+def test_ci_says_the_same_thing_everywhere() -> None:
+    """What CONTRIBUTING says that CI runs is what .ci/run and the workflow run."""
+    if not (TOP / ".ci" / "run").exists():
+        pytest.skip("a source distribution has no CI")
+    steps = re.findall(r"^step (make [^#\n]+?) *(?:#.*)?$", (TOP / ".ci" / "run").read_text(), re.M)
+    contributing = " ".join((TOP / "CONTRIBUTING.md").read_text("utf-8").split())
+    (workflow,) = (file for file in WORKFLOWS if file.stem == "test")
+    runs = re.findall(r"run: (make .+)", workflow.read_text("utf-8"))
+    for step in steps:
+        assert f"`{step}`" in contributing
+        assert step in runs
+    for run in set(runs) - {"make venv"}:
+        assert f"`{run}`" in contributing

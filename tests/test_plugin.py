@@ -124,6 +124,28 @@ def test_pyproject_counts_only_with_its_table(project: pytest.Pytester) -> None:
     project.runpytest().assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"[project\n", b"[project]\nname = '\xff softjac'\n", b"tool = 3 # softjac\n"],
+    ids=["no TOML", "no UTF-8", "no table"],
+)
+def test_a_strangers_broken_pyproject_is_left_alone(
+    project: pytest.Pytester, content: bytes
+) -> None:
+    """A file that is wrong on purpose, in a folder of fixtures, is nobody's collection error."""
+    fixtures = project.mkdir("fixtures")
+    (fixtures / "pyproject.toml").write_bytes(content)
+    project.makepyfile("def test_one(): ...")
+    project.runpytest().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("content", ["[tool.softjac]\neffort = ", "[tool]\nsoftjac = 3\n"])
+def test_a_broken_table_of_softjac_is_an_error(project: pytest.Pytester, content: str) -> None:
+    """Candidates that cannot be read are never passed over in silence."""
+    (project.mkdir("inner") / "pyproject.toml").write_text(content)
+    project.runpytest().assert_outcomes(errors=1)
+
+
 def test_a_mistake_in_the_file_is_a_collection_error(project: pytest.Pytester) -> None:
     """An unknown key stops the collection with the configuration's own message."""
     project.makefile(".toml", softjac='[[candidates]]\ntarget = "m:f"\n')

@@ -11,19 +11,19 @@ from click.shell_completion import CompletionItem as Completion
 
 import softjac
 from softjac._errors import ArgumentError, did_you_mean
-from softjac.cli.options import FILE, candidate_options, files, given
+from softjac.cli.options import FILE, candidate_options, files, given, writable
 from softjac.cli.terminal import console
 
 __all__ = ["cli"]
 
 HELP = """The oracle for softmax and its derivatives.
 
-It proves a kernel right, or names the bug.
+It tests a kernel against proven error bounds, and names the bug when it is wrong.
 
 \b
 Examples:
   softjac verify kernels.c:softmax_vjp --op softmax_vjp \\
-      --prototype 'void f(const float *y, const float *dy, float *dx, size_t rows, size_t n)'
+      --prototype 'void softmax_vjp(const float *y, const float *dy, float *dx, size_t n)'
   softjac verify mine.py:vjp --op softmax_vjp
   softjac verify --all
   softjac show 1 2
@@ -67,7 +67,12 @@ def cli() -> None:
     type=click.Choice(("quick", "standard", "thorough")),
     help="How much is tried. Default: standard.",
 )
-@click.option("--seed", type=int, metavar="N", help="Of the random inputs. Default: 0.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="N",
+    help="Seed of the random inputs. Default: 0.",
+)
 @click.option("--json", type=FILE, metavar="FILE", help="Write a report as JSON.")
 @click.option("--junit-xml", type=FILE, metavar="FILE", help="Write a report that CI servers read.")
 @click.option(
@@ -128,6 +133,9 @@ def verify(
             missing = "TARGET" if target is None else "--op"
             raise click.UsageError(f"{missing} is missing; or judge every candidate with --all")
         entries, chosen = [config.Entry(target, target, chosen)], {}
+    wanted = {"json": json, "junit_xml": junit_xml, "html": html, "markdown": markdown}
+    for name in filter(None, wanted.values()):
+        writable(name)
     from softjac.oracle.judge_process import judging_beside
 
     with judging_beside():  # it takes its time to start: meanwhile the rest is imported
@@ -141,7 +149,6 @@ def verify(
             if len(reports) > 1 and not quiet:
                 for style, line in summary(reports):
                     live.write(style, line)
-    wanted = {"json": json, "junit_xml": junit_xml, "html": html, "markdown": markdown}
     write_reports(reports, wanted, several=every)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for note in filter(None, map(annotation, reports)):
@@ -157,16 +164,20 @@ def verify(
 def replay(context: click.Context, /, replay: str, target: str, **options: Any) -> None:
     """Run one counterexample again, bit for bit.
 
-    REPLAY is the string that a report gives for it, TARGET and the options are those of verify.
+    REPLAY is the string that the report prints after `softjac replay`; TARGET and the options are
+    those that `softjac verify` was given.
 
     \b
     Example:
-      softjac replay eyJv...In0 mine.py:vjp --op softmax_vjp
+      softjac replay values:simple:2:20:0:...:once mine.py:vjp --op softmax_vjp
     """
     from softjac.oracle.config import Entry
     from softjac.oracle.reports.live import Live
 
-    entry = Entry(target, target, given(options))
+    chosen = given(options)
+    if "op" not in chosen:
+        raise click.UsageError("--op is missing: the replay needs the options of verify")
+    entry = Entry(target, target, chosen)
     with Live(console()) as live:
         live.progress("starting")  # JAX takes its time
         from softjac.oracle.verdict import replay as run_again

@@ -11,9 +11,9 @@ import click
 from click.shell_completion import CompletionItem as Completion
 
 import softjac
-from softjac._errors import did_you_mean
+from softjac._errors import ArgumentError, did_you_mean
 
-__all__ = ["FILE", "candidate_options", "files", "given", "op_names"]
+__all__ = ["FILE", "candidate_options", "files", "given", "op_names", "writable"]
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 # The folder is listed, not imported: that would load JAX.
@@ -45,15 +45,15 @@ def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--op",
             type=OpName(op_names()),
             metavar="OP",
-            help="What it claims to compute; softjac ops lists them.",
+            help="Operation the candidate computes; softjac ops lists them.",
         ),
         click.option(
             "--prototype",
             metavar="TEXT",
-            help="Its C prototype; the parameter names are the roles.",
+            help="The candidate's C prototype; its parameter names are the roles.",
         ),
         click.option(
-            "--header", type=FILE, metavar="FILE", help="Take the prototype from a header."
+            "--header", type=FILE, metavar="FILE", help="Take the prototype from this header."
         ),
         click.option(
             "--roles",
@@ -64,7 +64,8 @@ def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--autodiff",
             is_flag=True,
-            help="It is a differentiable function of x, maybe of scale too: judge its derivative.",
+            help="The candidate is a differentiable function of x, maybe of scale too: judge its "
+            "derivative.",
         ),
         click.option(
             "--dtype", type=click.Choice(DTYPES), help="Default: the prototype's, else float32."
@@ -73,22 +74,31 @@ def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--assume",
             multiple=True,
             metavar="EXPR",
-            help="A precondition over n, rows and strides, such as 'n % 8 == 0'. Repeatable.",
+            help="A precondition on n, rows and strides, such as 'n % 8 == 0'. Repeatable.",
         ),
-        click.option("--not-reentrant", is_flag=True, help="It claims one caller at a time."),
+        click.option(
+            "--not-reentrant",
+            is_flag=True,
+            help="The candidate must not be called from several threads at once.",
+        ),
         click.option(
             "--align",
             type=int,
             metavar="BYTES",
-            help="The alignment that it demands of its pointers. Default: the dtype's.",
+            help="The alignment that the candidate needs of its pointers. Default: the dtype's.",
         ),
         click.option(
             "--in-place",
             multiple=True,
             metavar="OUT=IN",
-            help="Aliasing that it claims to allow, such as dx=dy. Repeatable.",
+            help="The candidate may work in place: this output may be this input, such as dx=dy. "
+            "Repeatable.",
         ),
-        click.option("--accumulates", is_flag=True, help="It adds to its output by contract."),
+        click.option(
+            "--accumulates",
+            is_flag=True,
+            help="The candidate adds to what its output holds, by contract.",
+        ),
         click.option(
             "--nonfinite",
             type=click.Choice(("strict", "report")),
@@ -98,7 +108,7 @@ def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--over-read",
             type=int,
             metavar="BYTES",
-            help="How far it may read past an input by contract. Default: 0.",
+            help="Bytes the candidate may read past the end of an input. Default: 0.",
         ),
         click.option(
             "--cflags",
@@ -109,14 +119,14 @@ def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--array",
             type=click.Choice(("numpy", "jax", "torch")),
-            help="The arrays that a Python callable takes. Default: what it accepts.",
+            help="Kind of arrays a Python callable takes. Default: found by trying.",
         ),
         click.option(
             "--timeout",
             type=float,
             metavar="SECONDS",
-            help="The longest that a call may take; six times as long, where JAX or PyTorch may "
-            "compile for its shape first. Default: 10.",
+            help="The longest that a call may take; the first call of each shape gets six times as "
+            "long, since JAX or PyTorch may compile. Default: 10.",
         ),
     ]
     for option in reversed(options):
@@ -148,3 +158,19 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in options.items()
         if value is not None and value is not False and value != ()  # 0 is given, too
     }
+
+
+def writable(name: str) -> None:
+    """Raises ArgumentError where a file could not be written; leaves all files as they are."""
+    file = Path(name)
+    if file.exists() and not file.is_file():
+        return  # a pipe or a device: to open it would be seen
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not file.exists()
+        with file.open("a"):
+            pass
+        if is_new:
+            file.unlink()
+    except OSError as error:
+        raise ArgumentError(f"cannot write {name}: {error.strerror}") from error

@@ -9,7 +9,8 @@ For NumPy, `out` may be one of the inputs: the op works in place. For JAX, `out`
 the inputs: the result then takes its memory where that is free (donated, or an intermediate value);
 elsewhere XLA copies it first.
 
-float32, float64, bfloat16 and float16 (16 bits in memory, float32 in between, one rounding).
+float32, float64, bfloat16 and float16 (16 bits in memory, float32 in between, one rounding). Inputs
+may have any layout. `scale` is a Python number: inside jit it must be known while tracing.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def softmax(x: Any, *, scale: float = 1.0, out: Any = None) -> Any:
         Probabilities, shape and dtype of x.
 
     Raises:
-        ArgumentError: an input or `out` has a dtype, shape or layout that is not supported.
+        ArgumentError: an input or `out` has a dtype or shape that is not supported; a traced scale.
         LibraryMissingError: NumPy arrays, and the library is not built.
 
     Numerics:
@@ -70,6 +71,9 @@ def softmax(x: Any, *, scale: float = 1.0, out: Any = None) -> Any:
         >>> import numpy as np
         >>> softmax(np.array([0.0, np.log(3.0)])).round(6)
         array([0.25, 0.75])
+
+    References:
+        Formulas: `softjac.softmax`.
     """
     return _softmax.one(x, scale, out)
 
@@ -88,7 +92,7 @@ def log_softmax(x: Any, *, scale: float = 1.0, out: Any = None) -> Any:
         Log-probabilities, shape and dtype of x.
 
     Raises:
-        ArgumentError: an input or `out` has a dtype, shape or layout that is not supported.
+        ArgumentError: an input or `out` has a dtype or shape that is not supported; a traced scale.
         LibraryMissingError: NumPy arrays, and the library is not built.
 
     Numerics:
@@ -100,6 +104,9 @@ def log_softmax(x: Any, *, scale: float = 1.0, out: Any = None) -> Any:
         >>> import numpy as np
         >>> log_softmax(np.array([40.0, 0.0]))
         array([-4.24835426e-18, -4.00000000e+01])
+
+    References:
+        Formulas: `softjac.log_softmax`.
     """
     return _log_softmax.one(x, scale, out)
 
@@ -119,7 +126,7 @@ def softmax_vjp(y: Any, dy: Any, *, scale: float = 1.0, out: Any = None) -> Any:
         The cotangent of the logits, shape and dtype of y.
 
     Raises:
-        ArgumentError: an input or `out` has a dtype, shape or layout that is not supported.
+        ArgumentError: an input or `out` has a dtype or shape that is not supported; a traced scale.
         LibraryMissingError: NumPy arrays, and the library is not built.
 
     Numerics:
@@ -131,6 +138,9 @@ def softmax_vjp(y: Any, dy: Any, *, scale: float = 1.0, out: Any = None) -> Any:
         >>> import numpy as np
         >>> softmax_vjp(softmax(np.array([40.0, 0.0])), np.array([1.0, 0.0]))
         array([ 4.24835426e-18, -4.24835426e-18])
+
+    References:
+        Formulas: `softjac.softmax_vjp`.
     """
     return _softmax_vjp.two(y, dy, scale, out)
 
@@ -150,7 +160,7 @@ def softmax_vjp_from_logits(x: Any, dy: Any, *, scale: float = 1.0, out: Any = N
         The cotangent of the logits, shape and dtype of x.
 
     Raises:
-        ArgumentError: an input or `out` has a dtype, shape or layout that is not supported.
+        ArgumentError: an input or `out` has a dtype or shape that is not supported; a traced scale.
         LibraryMissingError: NumPy arrays, and the library is not built.
 
     Numerics:
@@ -160,6 +170,9 @@ def softmax_vjp_from_logits(x: Any, dy: Any, *, scale: float = 1.0, out: Any = N
         >>> import numpy as np
         >>> softmax_vjp_from_logits(np.zeros(2), np.array([1.0, 0.0]))
         array([ 0.25, -0.25])
+
+    References:
+        Formulas: `softjac.softmax`, `softjac.softmax_vjp`.
     """
     return _softmax_vjp_from_logits.two(x, dy, scale, out)
 
@@ -179,7 +192,7 @@ def softmax_jvp(y: Any, x_dot: Any, *, scale: float = 1.0, out: Any = None) -> A
         The tangent of the probabilities, shape and dtype of y.
 
     Raises:
-        ArgumentError: an input or `out` has a dtype, shape or layout that is not supported.
+        ArgumentError: an input or `out` has a dtype or shape that is not supported; a traced scale.
         LibraryMissingError: NumPy arrays, and the library is not built.
 
     Numerics:
@@ -189,6 +202,9 @@ def softmax_jvp(y: Any, x_dot: Any, *, scale: float = 1.0, out: Any = None) -> A
         >>> import numpy as np
         >>> softmax_jvp(np.array([0.5, 0.5]), np.array([1.0, 0.0]))
         array([ 0.25, -0.25])
+
+    References:
+        Formulas: `softjac.softmax_jvp`.
     """
     return _softmax_jvp.two(y, x_dot, scale, out)
 
@@ -208,17 +224,20 @@ def log_softmax_vjp(y: Any, dy: Any, *, scale: float = 1.0, out: Any = None) -> 
         The cotangent of the logits, shape and dtype of y.
 
     Raises:
-        ArgumentError: an input or `out` has a dtype, shape or layout that is not supported.
+        ArgumentError: an input or `out` has a dtype or shape that is not supported; a traced scale.
         LibraryMissingError: NumPy arrays, and the library is not built.
 
     Numerics:
-        For a class of half of the probability or more, 1 - exp(y_k) and the others' sum are formed
-        without it.
+        Where one class has probability >= 1/2, 1 - exp(y_k) is computed as -expm1(y_k) and the sum
+        leaves that class out.
 
     Example:
         >>> import numpy as np
         >>> log_softmax_vjp(np.log(np.array([0.5, 0.5])), np.array([1.0, 0.0])).round(6)
         array([ 0.5, -0.5])
+
+    References:
+        Formulas: `softjac.log_softmax_vjp`.
     """
     return _log_softmax_vjp.two(y, dy, scale, out)
 
@@ -238,7 +257,7 @@ def log_softmax_jvp(y: Any, x_dot: Any, *, scale: float = 1.0, out: Any = None) 
         The tangent of the log-probabilities, shape and dtype of y.
 
     Raises:
-        ArgumentError: an input or `out` has a dtype, shape or layout that is not supported.
+        ArgumentError: an input or `out` has a dtype or shape that is not supported; a traced scale.
         LibraryMissingError: NumPy arrays, and the library is not built.
 
     Numerics:
@@ -249,6 +268,9 @@ def log_softmax_jvp(y: Any, x_dot: Any, *, scale: float = 1.0, out: Any = None) 
         >>> import numpy as np
         >>> log_softmax_jvp(np.log(np.array([0.5, 0.5])), np.array([1.0, 0.0])).round(6)
         array([ 0.5, -0.5])
+
+    References:
+        Formulas: `softjac.log_softmax_jvp`.
     """
     return _log_softmax_jvp.two(y, x_dot, scale, out)
 
@@ -267,7 +289,7 @@ def softmax_jacobian(y: Any, *, scale: float = 1.0, out: Any = None) -> Any:
         The Jacobians, shape `(..., n, n)`, dtype of y.
 
     Raises:
-        ArgumentError: an input or `out` has a dtype, shape or layout that is not supported.
+        ArgumentError: an input or `out` has a dtype or shape that is not supported; a traced scale.
         LibraryMissingError: NumPy arrays, and the library is not built.
 
     Numerics:
@@ -279,6 +301,9 @@ def softmax_jacobian(y: Any, *, scale: float = 1.0, out: Any = None) -> Any:
         >>> softmax_jacobian(np.array([0.5, 0.5]))
         array([[ 0.25, -0.25],
                [-0.25,  0.25]])
+
+    References:
+        Formulas: `softjac.softmax_jacobian`.
     """
     return _arrays.jacobian("softmax_jacobian", y, scale, out)
 
@@ -297,7 +322,7 @@ def log_softmax_jacobian(y: Any, *, scale: float = 1.0, out: Any = None) -> Any:
         The Jacobians, shape `(..., n, n)`, dtype of y.
 
     Raises:
-        ArgumentError: an input or `out` has a dtype, shape or layout that is not supported.
+        ArgumentError: an input or `out` has a dtype or shape that is not supported; a traced scale.
         LibraryMissingError: NumPy arrays, and the library is not built.
 
     Numerics:
@@ -308,6 +333,9 @@ def log_softmax_jacobian(y: Any, *, scale: float = 1.0, out: Any = None) -> Any:
         >>> log_softmax_jacobian(np.log(np.array([0.5, 0.5]))).round(6)
         array([[ 0.5, -0.5],
                [-0.5,  0.5]])
+
+    References:
+        Formulas: `softjac.log_softmax_jacobian`.
     """
     return _arrays.jacobian("log_softmax_jacobian", y, scale, out)
 
@@ -326,8 +354,9 @@ def cross_entropy(x: Any, target: Any, *, scale: float = 1.0) -> Any:
         The losses, shape `(...)`, dtype of x.
 
     Raises:
-        ArgumentError: a dtype or shape that is not supported, or no class.
-        SoftjacError: NumPy arrays, and a label is none of the classes.
+        ArgumentError: a dtype or shape that is not supported, no class, or a traced scale.
+        SoftjacError: NumPy arrays, and a label is none of the classes. JAX arrays give NaN for
+            that row, loss and derivative, on every platform.
         LibraryMissingError: NumPy arrays, and the library is not built.
 
     Numerics:
@@ -338,6 +367,9 @@ def cross_entropy(x: Any, target: Any, *, scale: float = 1.0) -> Any:
         >>> import numpy as np
         >>> cross_entropy(np.array([[40.0, 0.0]]), np.array([0]))
         array([4.24835426e-18])
+
+    References:
+        Formulas: `softjac.layers.output_loss` of softmax and cross_entropy.
     """
     return _arrays.cross_entropy(x, target, scale, False)[0]
 
@@ -356,8 +388,9 @@ def cross_entropy_with_derivative(x: Any, target: Any, *, scale: float = 1.0) ->
         The losses, shape `(...)`, and \( c (y_i \sum_j t_j - t_i) \), shape and dtype of x.
 
     Raises:
-        ArgumentError: a dtype or shape that is not supported, or no class.
-        SoftjacError: NumPy arrays, and a label is none of the classes.
+        ArgumentError: a dtype or shape that is not supported, no class, or a traced scale.
+        SoftjacError: NumPy arrays, and a label is none of the classes. JAX arrays give NaN for
+            that row, loss and derivative, on every platform.
         LibraryMissingError: NumPy arrays, and the library is not built.
 
     Numerics:
@@ -368,5 +401,8 @@ def cross_entropy_with_derivative(x: Any, target: Any, *, scale: float = 1.0) ->
         >>> import numpy as np
         >>> cross_entropy_with_derivative(np.array([[40.0, 0.0]]), np.array([0]))[1]
         array([[-4.24835426e-18,  4.24835426e-18]])
+
+    References:
+        Formulas: `softjac.layers.output_cotangent` of softmax and cross_entropy.
     """
     return _arrays.cross_entropy(x, target, scale, True)

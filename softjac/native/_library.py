@@ -39,7 +39,8 @@ def load() -> tuple[Any, Any]:
     except (ImportError, OSError) as error:
         raise LibraryMissingError(
             f"the compiled kernels cannot be loaded from {path()}: {error}. Build them with "
-            "`make lib` in a checkout, or reinstall softjac where a C compiler and make are there."
+            "`make lib` in a checkout, or, where a C compiler and make are there, install softjac "
+            "again with pip's --no-cache-dir --force-reinstall."
         ) from error
     if lib.softjac_abi_version() != ABI_VERSION:
         raise LibraryMissingError(
@@ -73,7 +74,18 @@ def check(status: int) -> None:
 
 
 def isa() -> str:
-    """The instruction set whose kernels run: portable, avx2 or avx512."""
+    """The instruction set whose kernels run: portable, avx2 or avx512.
+
+    Returns:
+        Its name. SOFTJAC_FORCE_ISA, read when the library is first used, chooses another.
+
+    Raises:
+        LibraryMissingError: the library is not built.
+
+    Example:
+        >>> isa() in ("portable", "avx2", "avx512")
+        True
+    """
     ffi, lib = load()
     name: bytes = ffi.string(lib.softjac_isa())
     return name.decode()
@@ -90,6 +102,10 @@ def set_threads(count: int) -> None:
 
     Raises:
         ArgumentError: count is less than 1.
+        LibraryMissingError: the library is not built.
+
+    Example:
+        >>> set_threads(2)
     """
     if count < 1:
         raise ArgumentError(f"count: expected 1 or more threads, got {count}")

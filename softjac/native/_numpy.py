@@ -37,6 +37,16 @@ def _check(name: str, value: Any) -> None:
         raise ArgumentError(f"{name}: expected shape (..., n), got a scalar")
 
 
+def _number(scale: Any) -> float:
+    """The scale; one that is being traced is none yet."""
+    try:
+        return float(scale)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"scale: expected a number known while tracing, got {type(scale).__name__}"
+        ) from error
+
+
 def _check_same(name: str, value: Array, other_name: str, other: Array) -> None:
     """Refuse two inputs of different shape or dtype."""
     if value.shape != other.shape or value.dtype != other.dtype:
@@ -147,7 +157,7 @@ class Elementwise:
 
     def one(self, x: Any, scale: float, out: Any) -> Any:
         """Apply a one-input op."""
-        if type(x) is np.ndarray and scale == 1.0:
+        if type(x) is np.ndarray and type(scale) is float and scale == 1.0:
             result = np.empty(x.shape, x.dtype) if out is None else out
             kernel = self._dense.get(x.dtype)
             size = x.size
@@ -172,7 +182,8 @@ class Elementwise:
 
     def two(self, y: Any, dy: Any, scale: float, out: Any) -> Any:
         """Apply a two-input op."""
-        if type(y) is np.ndarray and scale == 1.0 and type(dy) is np.ndarray:
+        arrays = type(y) is np.ndarray and type(dy) is np.ndarray
+        if arrays and type(scale) is float and scale == 1.0:
             result = np.empty(y.shape, y.dtype) if out is None else out
             dtype, size = y.dtype, y.size
             kernel = self._dense.get(dtype)
@@ -204,6 +215,7 @@ class Elementwise:
             result = self._elsewhere(self._op, self._names, inputs, scale, out)
             if result is not NotImplemented:
                 return result
+        scale = _number(scale)
         if not self._dense:
             self._load()
         first = inputs[0]
@@ -219,6 +231,7 @@ class Elementwise:
 def jacobian(op: str, y: Any, scale: float, out: Any) -> Array:
     """The Jacobians, shape (..., n, n)."""
     _check("y", y)
+    scale = _number(scale)
     result = _output(out, (*y.shape, y.shape[-1]), y.dtype)
     if result.size:
         _strided(op, (y,), result, scale)
@@ -240,6 +253,7 @@ def cross_entropy(
         _check_same("target", target, "x", x)
     if x.shape[-1] == 0:
         raise ArgumentError("x: expected at least one class, got none")
+    scale = _number(scale)
     x = np.ascontiguousarray(x)
     target = np.ascontiguousarray(target, np.int64 if labels else None)
     loss = np.empty(x.shape[:-1], x.dtype)

@@ -2,8 +2,9 @@
 
 A primitive calls the library on CPUs. On other platforms, and where the library cannot be used, it
 is the pure JAX formula; that is said once. The products with the Jacobian are linear in their
-vector and each other's transposes, so that forward, reverse and higher derivatives, vmap and
-shard_map all go through the kernels.
+vector and each other's transposes, so that forward and reverse mode, vmap and shard_map all go
+through the kernels. Second and higher derivatives take the products from the kernels too; how the
+Jacobian itself changes is pure JAX, in textbook sums.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from softjac import _derivatives, _softmax
+from softjac._classes import Classes
 from softjac._errors import ArgumentError, LibraryMissingError
+from softjac._product import product
 from softjac.native import _library
 
 __all__ = ["apply", "cross_entropy"]
@@ -67,6 +70,7 @@ def _primitive(op: str, formula: Callable[..., Any], *, multiple: bool = False) 
     """A primitive that is the library's `op` on CPUs and `formula` elsewhere."""
     primitive: Any = Primitive(f"softjac_{op}")
     primitive.multiple_results = multiple
+    formula = _rounded_once(formula)
 
     def result_types(*operands: Any, **parameters: Any) -> Any:
         """What the formula would give, sharding and varying axes included."""
@@ -127,6 +131,19 @@ def _primitive(op: str, formula: Callable[..., Any], *, multiple: bool = False) 
     return primitive
 
 
+def _rounded_once(formula: Callable[..., Any]) -> Callable[..., Any]:
+    """A formula that computes 16-bit arrays in float32, factor and all, as the kernels do."""
+
+    def formula_of_wide(*operands: Any, **parameters: Any) -> Any:
+        dtype = operands[0].dtype
+        if dtype.itemsize > 2:
+            return formula(*operands, **parameters)
+        wide = [o.astype(jnp.float32) if o.dtype == dtype else o for o in operands]
+        return jax.tree.map(lambda result: result.astype(dtype), formula(*wide, **parameters))
+
+    return formula_of_wide
+
+
 # The formulas in pure JAX, each the meaning of its primitive.
 
 
@@ -159,10 +176,15 @@ def _scaled(value: Any, scale: float) -> Any:
 
 
 def _entropy(x: Any, target: Any, *, scale: float, derivative: bool) -> list[Any]:
-    """The loss, and its derivative by the logits where that is wanted."""
+    """The loss, and its derivative by the logits where that is wanted.
+
+    A label that is no class makes both NaN, in the kernel as well.
+    """
     log_y = _softmax.log_softmax(x, scale=scale)
     if jnp.issubdtype(target.dtype, jnp.integer):
-        target = jax.nn.one_hot(target, x.shape[-1], dtype=x.dtype)
+        n = x.shape[-1]
+        is_class = ((target >= 0) & (target < n))[..., None]
+        target = jnp.where(is_class, jax.nn.one_hot(target, n, dtype=x.dtype), jnp.nan)
     terms = jnp.where(target == 0, 0, -target * log_y)
     dx = [_scaled(-_derivatives.log_softmax_vjp(log_y, target), scale)] if derivative else []
     return [jnp.sum(terms, -1), *dx]
@@ -239,9 +261,13 @@ def _linear(primitive: Any, transposed: Any, change: Callable[[Any, Any, Any, fl
 
 def _product_change(y: Any, t: Any, y_dot: Any, scale: float) -> Any:
     """The change of (diag(y) - y yᵀ) t along y_dot."""
-    mean_free = t - jnp.sum(y * t, -1, keepdims=True)
-    change = jnp.sum(y_dot * t, -1, keepdims=True)
-    return _scaled(y_dot * mean_free - y * change, scale)
+
+    def formula(y: Any, t: Any, y_dot: Any) -> Any:
+        mean_free = product(y, t, kind="log", classes=Classes((y.ndim - 1,)))
+        change = jnp.sum(y_dot * t, -1, keepdims=True)
+        return _scaled(y_dot * mean_free - y * change, scale)
+
+    return _derivatives.in_float32(formula, y, t, y_dot)
 
 
 def _log_vjp_change(y: Any, t: Any, y_dot: Any, scale: float) -> Any:
@@ -293,7 +319,8 @@ def _entropy_jvp(
         dx_parts.append(_scaled(mass * _product_p.bind(y, x_dot, scale=scale, alias=None), scale))
     if not labels and type(target_dot) is not ad.Zero:
         log_y = _log_softmax_p.bind(x, scale=scale, alias=None)
-        loss_parts.append(-jnp.sum(log_y * target_dot, -1))
+        finite = jnp.where(jnp.isneginf(log_y), 0, log_y)  # 0 · -inf: a masked class counts nothing
+        loss_parts.append(-jnp.sum(finite * target_dot, -1))
         dx_parts.append(-_log_vjp_p.bind(log_y, target_dot, scale=scale, alias=None))
     results = [loss, dx] if derivative else [loss]
     changes = [_sum(loss_parts, loss), _sum(dx_parts, dx)]

@@ -24,7 +24,12 @@ __all__ = ["CFunction", "Candidate", "load", "open_sandbox"]
 
 @dataclass(frozen=True, slots=True)
 class CFunction:
-    """A C candidate: a library or source file, a symbol, and its prototype."""
+    """A C candidate: a library or source file, a symbol, and its prototype.
+
+    Example:
+        >>> CFunction("mine.c", "f", "void f(const float *x, float *y, size_t n)").symbol
+        'f'
+    """
 
     library: str
     symbol: str
@@ -76,7 +81,7 @@ class Candidate:
 def load(
     target: str | CFunction | Callable[..., Any],
     *,
-    op: str,
+    op: str = "",
     prototype: str | None = None,
     header: str | None = None,
     roles: Mapping[str, str] | str | None = None,
@@ -97,14 +102,14 @@ def load(
     Args:
         target: `lib.so:symbol`, `file.c:symbol`, `package.module:function`, `file.py:function`,
             `softjac:native`, `softjac:reference`, a CFunction or a Python callable.
-        op: what it claims to compute.
+        op: the operation it computes; there is no default.
         prototype: the C prototype; the parameter names are the roles.
         header: a file that declares the function, instead of a prototype.
         roles: the roles of parameters with other names, a mapping or `name=role,...`.
         autodiff: the target is a differentiable forward function; its derivative is judged.
         dtype: the storage dtype; by default the prototype's, or float32.
         assume: preconditions such as `n % 8 == 0`.
-        not_reentrant: it claims one caller at a time.
+        not_reentrant: it must not be called from several threads at once.
         align: bytes to which it wants its arrays aligned.
         in_place: (output, input) pairs, or `output=input`, that may share an array.
         accumulates: it adds to its output by contract.
@@ -116,6 +121,8 @@ def load(
     Raises:
         CandidateError: it cannot be found, or a claim makes no sense; the message is one line.
     """
+    if not op:
+        raise CandidateError(f"op is missing: say what is computed (one of {', '.join(OPS)})")
     if op not in OPS:
         hint = did_you_mean(op, OPS)
         raise CandidateError(f"unknown op {op}{hint} (known: {', '.join(OPS)})")

@@ -9,14 +9,14 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from softjac._errors import CandidateError
 
-__all__ = ["SOURCE_SUFFIXES", "compile_library", "preprocess"]
+__all__ = ["compile_library", "preprocess"]
 
-SOURCE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx")
 _FLAGS = ("-O2", "-shared", "-fPIC")
 _SECONDS = 300.0
 
@@ -28,7 +28,7 @@ def compile_library(source: Path, cflags: Sequence[str] = ()) -> Path:
     and compilers all count; `-march=native` counts by what it means on this machine.
 
     Args:
-        source: a file with one of SOURCE_SUFFIXES.
+        source: a C or C++ file.
         cflags: flags after `-O2 -shared -fPIC`.
 
     Raises:
@@ -42,7 +42,7 @@ def compile_library(source: Path, cflags: Sequence[str] = ()) -> Path:
     library = _cache() / key.hexdigest()[:32] / f"{source.stem}.so"
     if not library.is_file():
         library.parent.mkdir(parents=True, exist_ok=True)
-        part = library.with_name(f"{os.getpid()}.part")
+        part = library.with_name(f"{os.getpid()}-{threading.get_ident()}.part")
         try:
             _run([*compiler, *_FLAGS, *cflags, str(source), "-o", str(part), "-lm"], source)
             part.replace(library)

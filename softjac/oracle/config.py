@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from softjac._errors import ArgumentError, did_you_mean
+from softjac.oracle.suffixes import may_hold
 
 __all__ = ["EFFORTS", "KEYS", "Entry", "entry_from", "find", "read"]
 
@@ -42,7 +43,7 @@ KEYS: dict[str, type] = {
 OWN_KEYS = ("name", "target", "op", "prototype", "roles")
 TYPE_NAMES = {str: "a string", bool: "true or false", int: "an integer", float: "a number",
               list: "a list of strings", dict: "a table of strings"}  # fmt: skip
-SOURCES = (".so", ".dylib", ".c", ".cc", ".cpp", ".py")
+SEEDS = range(2**32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ def checked(where: str, table: Mapping[str, Any], known: list[str]) -> dict[str,
         wrong_part = nested and isinstance(value, kind) and any(type(p) is not str for p in parts)
         if type(value) is not kind or wrong_part:
             raise ArgumentError(f"{where}: '{key}' must be {TYPE_NAMES[kind]}, not {value!r}")
+        if key == "seed" and value not in SEEDS:
+            raise ArgumentError(f"{where}: 'seed' must be from 0 to 2**32 - 1, not {value}")
         values[key] = value
     return values
 
@@ -99,7 +102,7 @@ def checked(where: str, table: Mapping[str, Any], known: list[str]) -> dict[str,
 def located(name: str, folder: Path) -> str:
     """A file's name, or the target FILE:SYMBOL, relative to the configuration's folder."""
     path, colon, symbol = name.rpartition(":")
-    if colon and not path.endswith(SOURCES):
+    if colon and not may_hold(path):
         return name
     file = Path(path if colon else name)
     if file.is_absolute() or folder == Path():
@@ -143,8 +146,11 @@ def table_of(path: Path) -> dict[str, Any] | None:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ArgumentError(f"{path}: cannot be read as TOML: {error}") from error
     if path.name == "pyproject.toml":
-        found = content.get("tool", {}).get("softjac")
-        return None if found is None else dict(found)
+        tools = content.get("tool")
+        found = tools.get("softjac") if isinstance(tools, dict) else None
+        if found is not None and not isinstance(found, dict):
+            raise ArgumentError(f"{path}: tool.softjac must be a table, not {found!r}")
+        return found
     return content
 
 

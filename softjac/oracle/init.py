@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +12,23 @@ from pathlib import Path
 from softjac._errors import ArgumentError, CandidateError
 from softjac.oracle import roles as known_roles
 from softjac.oracle.declaration import find
-from softjac.oracle.prototype import parse
+from softjac.oracle.prototype import Prototype, parse
+from softjac.oracle.suffixes import HEADERS, LIBRARIES, SOURCES, is_library, is_source
+from softjac.oracle.symbols import exported
 
 __all__ = ["draft"]
 
-HEADERS = (".h", ".hh", ".hpp")
-SOURCES = (".c", ".cc", ".cpp")
-LIBRARIES = (".so", ".dylib")
-# The op that a function's output says it computes; "log" in its name makes it the logarithm's.
+# The op that a function's output says it computes; a logarithm in its name makes it log_softmax's.
 OPS = {"y": "softmax", "dx": "softmax_vjp", "y_dot": "softmax_jvp", "jac": "softmax_jacobian"}
+# "log" or "lsm" as a word, or log_softmax; logits and the logarithm of a sum are none.
+LOGARITHM = re.compile(r"(^|_)(log(?!it|_?sum)|lsm)|log_?softmax", re.IGNORECASE)
+# The dtype that a function's name tells, where its pointers do not.
+DTYPES = {
+    "bfloat16": re.compile(r"bf(loat)?16", re.IGNORECASE),
+    "float16": re.compile(r"(?<!b)f(p|loat)?16|half", re.IGNORECASE),
+    "float32": re.compile(r"f(p|loat)?32", re.IGNORECASE),
+    "float64": re.compile(r"f(p|loat)?64|double", re.IGNORECASE),
+}
 # A declaration, or the head of a definition: a type, a name, and parameters in parentheses.
 FUNCTION = re.compile(r"[\w*]\s+\**(\w+)\s*\([^()]*\)\s*[;{]")
 OPENING = """\
@@ -34,12 +40,16 @@ UNKNOWN_LIBRARY = "path/to/library.so"
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function that looks like a candidate: declared in `file`."""
+    """A function that looks like a candidate: declared in `file`.
+
+    dtype: a line on it for the table, where the prototype does not tell the dtype.
+    """
 
     symbol: str
     file: Path
     op: str
     roles: dict[str, str]
+    dtype: str = ""
 
 
 def guessed_roles(declaration: str) -> dict[str, str]:
@@ -54,6 +64,19 @@ def guessed_roles(declaration: str) -> dict[str, str]:
         if name not in known_roles.ROLES and role and role not in taken
     }
     return guesses if len(set(guesses.values())) == len(guesses) else {}
+
+
+def dtype_line(prototype: Prototype) -> str:
+    """The dtype, where its pointers do not tell and its name does; a comment where neither does."""
+    try:
+        prototype.dtype(None)
+    except CandidateError as undecided:
+        for dtype, pattern in DTYPES.items():
+            with contextlib.suppress(CandidateError):
+                if pattern.search(prototype.symbol):
+                    return f"dtype = {json.dumps(prototype.dtype(dtype))}"
+        return f"# dtype is missing: {undecided}"
+    return ""
 
 
 def declarations(file: Path) -> str:
@@ -79,22 +102,9 @@ def functions(file: Path) -> list[Function]:
             continue
         # `y` is an output only where nothing else is.
         output = next((role for role in outputs if role != "y"), "y")
-        prefix = "log_" if "log" in symbol.lower() else ""
-        found.append(Function(symbol, file, prefix + OPS[output], roles))
+        op = f"{'log_' if LOGARITHM.search(symbol) else ''}{OPS[output]}"
+        found.append(Function(symbol, file, op, roles, dtype_line(parsed)))
     return found
-
-
-def exported(library: Path) -> set[str]:
-    """The functions that a shared library exports, by the `nm` that comes with every compiler."""
-    if shutil.which("nm") is None:
-        raise ArgumentError(f"cannot list the symbols of {library}: nm is not installed")
-    flags = ["-gU"] if sys.platform == "darwin" else ["-D", "--defined-only"]
-    listed = subprocess.run(["nm", *flags, str(library)], capture_output=True, text=True)
-    if listed.returncode != 0:
-        reason = listed.stderr.strip().removeprefix("nm: ").removeprefix(f"{library}: ")
-        raise ArgumentError(f"cannot list the symbols of {library}: {reason}")
-    lines = [line.split() for line in listed.stdout.splitlines()]
-    return {line[-1].removeprefix("_") for line in lines if line[-2:-1] == ["T"]}
 
 
 def table(function: Function, target: str) -> str:
@@ -110,6 +120,8 @@ def table(function: Function, target: str) -> str:
         found = find(declarations(function.file), function.symbol)
         declaration = " ".join(found.split())
         lines.append(f"prototype = {json.dumps(declaration)}")
+    if function.dtype:
+        lines.append(function.dtype)
     if function.roles:
         pairs = ", ".join(f"{name} = {json.dumps(role)}" for name, role in function.roles.items())
         lines.append(f"roles = {{{pairs}}}")
@@ -132,12 +144,12 @@ def draft(files: Sequence[Path]) -> tuple[str, int]:
     for file in files:
         if not file.is_file():
             raise ArgumentError(f"{file}: no such file")
-        if file.suffix not in HEADERS + SOURCES + LIBRARIES:
-            kinds = " ".join(HEADERS + SOURCES + LIBRARIES)
+        if file.suffix not in HEADERS and not is_source(file) and not is_library(file):
+            kinds = " ".join((*HEADERS, *SOURCES, *LIBRARIES))
             raise ArgumentError(f"{file}: expected a file that ends in one of {kinds}")
-    libraries = {file: exported(file) for file in files if file.suffix in LIBRARIES}
+    libraries = {file: exported(file) for file in files if is_library(file)}
     headers = [file for file in files if file.suffix in HEADERS]
-    sources = [file for file in files if file.suffix in SOURCES]
+    sources = [file for file in files if is_source(file)]
     if libraries and not headers:
         folders = dict.fromkeys(file.parent for file in libraries)
         headers = [h for folder in folders for h in sorted(folder.glob("*.h"))]

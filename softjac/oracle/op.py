@@ -52,8 +52,6 @@ class Op:
     formula:   the textbook formula in float64.
     bound:     how far an honest candidate may be from the exact answer.
     condition: the translation-free condition number C, componentwise.
-    row_sum:   what the elements of a row (of a Jacobian: of each of its rows) add up to, after
-               weighting by `weights`; None where nothing follows.
     mistakes:  the formulas people write instead.
     """
 

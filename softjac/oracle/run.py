@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from softjac._errors import ArgumentError, SoftjacError
+from softjac._errors import FAULT, ArgumentError, SoftjacError
 from softjac.oracle.config import Entry
 from softjac.oracle.findings import Report
 from softjac.oracle.reports import html, json, junit, markdown
@@ -37,17 +38,27 @@ def judge(entry: Entry, live: Live, **overrides: Any) -> Report:
     try:
         report = verify(entry.target, progress=live.progress, **options)
     except SoftjacError as error:
-        report = Report(
-            entry.target,
-            options["op"],
-            options.get("dtype") or "float32",
-            "error",
-            tuple(options.get("assume", ())),
-            error=" ".join(str(error).split()),
-        )
+        report = without_verdict(entry.target, options, str(error))
+    except BrokenPipeError:
+        raise  # nobody reads what `live` shows
+    except Exception as error:
+        traceback.print_exc()
+        report = without_verdict(entry.target, options, f"{type(error).__name__}: {error}; {FAULT}")
     report.name, report.command = entry.name, entry.command
     live.finish(report)
     return report
+
+
+def without_verdict(target: str, options: Mapping[str, Any], reason: str) -> Report:
+    """The report on a candidate that could not be judged."""
+    return Report(
+        target,
+        options["op"],
+        options.get("dtype") or "float32",
+        "error",
+        tuple(options.get("assume", ())),
+        error=" ".join(reason.split()),
+    )
 
 
 def write_reports(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from softjac._errors import SandboxError
+from softjac._errors import ArgumentError, SandboxError
 from softjac.native import _library
 from softjac.oracle.call import Call, Growth, Outcome
 from softjac.oracle.guard import NativePlan
@@ -16,6 +16,8 @@ from softjac.oracle.python_call import PythonPlan
 from softjac.oracle.python_sandbox import ChildSandbox, LiveSandbox
 
 __all__ = ["Sandbox", "open_sandbox"]
+
+_DAY = 86_400
 
 
 @runtime_checkable
@@ -57,12 +59,15 @@ def open_sandbox(candidate: _Candidate, *, timeout: float = 10.0) -> Iterator[Sa
 
     Args:
         candidate: what `softjac.oracle.candidate.load` gives.
-        timeout: seconds a single call may take before it is called a hang.
+        timeout: seconds a single call may take before it is called a hang; a day at most.
 
     Raises:
+        ArgumentError: a timeout that is no such number.
         SandboxError: the platform has no sandbox, or the compiled guard is missing.
         CandidateError: the candidate cannot be loaded.
     """
+    if not 0 < timeout <= _DAY:
+        raise ArgumentError(f"timeout {timeout:g}: expected seconds above 0, at most {_DAY}")
     plan = candidate.plan
     sandbox: NativeSandbox | ChildSandbox | LiveSandbox
     if isinstance(plan, NativePlan):
@@ -84,6 +89,7 @@ def _guard_library() -> Path:
     if not library.is_file():
         raise SandboxError(
             f"the sandbox needs the compiled library, and {library} is not there: build it with "
-            "`make lib` in a checkout, or reinstall softjac where a C compiler and make are there"
+            "`make lib` in a checkout, or, where a C compiler and make are there, install softjac "
+            "again with pip's --no-cache-dir --force-reinstall"
         )
     return library

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from softjac._errors import CandidateError, did_you_mean
+from softjac._errors import ArgumentError, CandidateError, did_you_mean
 from softjac.native import _library
-from softjac.oracle.compiler import SOURCE_SUFFIXES, compile_library, preprocess
+from softjac.oracle.compiler import compile_library, preprocess
 from softjac.oracle.declaration import find
 from softjac.oracle.roles import HasRoles
+from softjac.oracle.suffixes import LIBRARIES, PYTHON, SOURCES, is_library, is_source
+from softjac.oracle.symbols import exported
 
 __all__ = [
     "declaration_in",
@@ -25,7 +25,6 @@ __all__ = [
     "symbol_hint",
 ]
 
-_LIBRARY_SUFFIXES = (".so", ".dylib")
 _SUFFIX_OF = {"float32": "f32", "float64": "f64", "bfloat16": "bf16", "float16": "f16"}
 
 
@@ -42,16 +41,13 @@ def split(target: str) -> tuple[str, str]:
 
 def is_native(file: str) -> bool:
     """Whether a file's name says library or C source."""
-    suffixes = Path(file).suffixes or [""]
-    return suffixes[-1] in (*SOURCE_SUFFIXES, *_LIBRARY_SUFFIXES) or (
-        ".so" in suffixes and suffixes[-1] != ".py"
-    )
+    return is_source(file) or is_library(file)
 
 
 def library_of(file: str, cflags: Sequence[str]) -> Path:
     """The shared library that a target's file is or compiles to."""
     path = _existing(file, "")
-    return compile_library(path, cflags) if path.suffix in SOURCE_SUFFIXES else path.absolute()
+    return compile_library(path, cflags) if is_source(path) else path.absolute()
 
 
 def declaration_in(header: str, symbol: str, cflags: Sequence[str]) -> str:
@@ -61,12 +57,10 @@ def declaration_in(header: str, symbol: str, cflags: Sequence[str]) -> str:
 
 def symbol_hint(library: str, symbol: str) -> str:
     """What a library has instead of a symbol that it lacks."""
-    tool = shutil.which("nm")
-    if tool is None:
+    try:
+        names = exported(Path(library))
+    except ArgumentError:
         return ""
-    command = [tool, "-D", "--defined-only", library]
-    listing = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    names = [line.split()[-1] for line in listing.splitlines() if " T " in line]
     mangled = [name for name in names if name.startswith("_Z") and symbol in name]
     if mangled:
         return f'; it has {mangled[0]}: declare the function extern "C"'
@@ -77,11 +71,12 @@ def python_source(file: str, name: str, op: str) -> tuple[str, str]:
     """Where a child process imports a callable from: a module or file, and a name."""
     if (file, name) == ("softjac", "reference"):
         return "softjac", op
-    if file.endswith(".py"):
+    if file.endswith(PYTHON):
         return str(_existing(file, "").resolve()), name
     if not all(part.isidentifier() for part in file.split(".")):
         raise CandidateError(
-            f"{file}: expected a module, or a file ending in .py, .so, .c, .cc or .cpp"
+            f"{file}: expected a module, or a file ending in one of "
+            f"{' '.join((PYTHON, *LIBRARIES, *SOURCES))}"
         )
     return file, name
 

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import jax
 import ml_dtypes
 import numpy as np
 import pytest
@@ -210,3 +211,16 @@ def test_without_the_library_all_else_works(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_scale_that_is_traced_is_named() -> None:
+    """With NumPy arrays, too, a scale that is not known while tracing is an error that says so."""
+    x = np.ones((2, 3), np.float32)
+    for function in (
+        lambda c: native.softmax(x, scale=c),
+        lambda c: native.softmax_vjp(x, x, scale=c),
+        lambda c: native.softmax_jacobian(x, scale=c),
+        lambda c: native.cross_entropy(x, x, scale=c),
+    ):
+        with pytest.raises(softjac.ArgumentError, match="scale: expected a number known while"):
+            jax.jit(function)(2.0)

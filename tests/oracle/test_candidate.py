@@ -14,7 +14,7 @@ import pytest
 
 from softjac._errors import CandidateError, LibraryMissingError
 from softjac.native import _library
-from softjac.oracle import compiler, targets
+from softjac.oracle import compiler
 from softjac.oracle.call import Call
 from softjac.oracle.candidate import CFunction, load, open_sandbox
 from softjac.oracle.ops import OPS
@@ -245,6 +245,7 @@ def test_roles_of_python_callables() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
+        ({"op": ""}, "op is missing: say what is computed (one of "),
         ({"op": "softmax_vpj"}, "unknown op softmax_vpj; did you mean softmax_vjp? (known: "),
         ({"prototype": None}, "needs --prototype 'void f(const float *y, ...)' or --header FILE"),
         ({"header": "none.h", "prototype": None}, "--header none.h: there is no such file"),
@@ -327,7 +328,7 @@ def test_wrong_options_for_python_are_errors(
 
 def test_a_symbol_hint_needs_no_tool(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the program that lists symbols the message is only shorter."""
-    monkeypatch.setattr(targets.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     message = error(f"{source}:g", prototype=PROTOTYPE.replace(" f(", " g("))
     assert message.endswith("has no symbol g")
 

@@ -83,6 +83,24 @@ def test_targets_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert [entry.target for entry in config.read(path)] == ["sub/a.py:f", "/x/a.c:f"]
 
 
+@pytest.mark.parametrize("file", ["a.cxx", "lib/liba.so.1", "liba.dylib", "a.cc"])
+def test_every_kind_of_file_is_relative_to_the_configuration(tmp_path: Path, file: str) -> None:
+    """What is a file for `softjac.verify` is one in the configuration, too."""
+    path = written(tmp_path, f'[[candidate]]\ntarget = "{file}:f"\nop = "softmax"\n')
+    assert [entry.target for entry in config.read(path)] == [f"{tmp_path}/{file}:f"]
+
+
+@pytest.mark.parametrize("content", ["tool = 3", "[tool]\nsoftjac = 3"])
+def test_a_table_that_is_none_is_named(tmp_path: Path, content: str) -> None:
+    """`tool` without tables holds nothing of softjac's; `tool.softjac` must be a table."""
+    path = written(tmp_path, content, "pyproject.toml")
+    if "softjac" not in content:
+        assert config.find(tmp_path) is None
+        return
+    with pytest.raises(ArgumentError, match=r"tool\.softjac must be a table"):
+        config.read(path)
+
+
 @pytest.mark.parametrize(
     "content, message",
     [
@@ -94,6 +112,8 @@ def test_targets_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Mo
         ('[[candidate]]\ntarget = "a:f"\nop = "softmax"\nassume = [1]', "a list of strings"),
         ('[[candidate]]\ntarget = "a:f"\nop = "softmax"\nroles = {a = 1}', "a table of strings"),
         ('[[candidate]]\ntarget = "a:f"\nop = "softmax"\nseed = true', "an integer, not True"),
+        ("seed = -1", r"'seed' must be from 0 to 2\*\*32 - 1, not -1"),
+        ("seed = 4294967296", r"'seed' must be from 0 to 2\*\*32 - 1"),
         ('[[candidate]]\nop = "softmax"', "'target' is missing"),
         ('[[candidate]]\ntarget = "a:f"', "'op' is missing"),
         ('[[candidate]]\ntarget = "a:f"\nop = "softmax"\n' * 2, "is taken"),

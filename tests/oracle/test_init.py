@@ -71,6 +71,55 @@ def test_a_library_gives_the_targets(header: Path) -> None:
         assert entry.target == "libmine.so:softmax"
 
 
+def test_ifuncs_weak_symbols_and_underscores_count(header: Path) -> None:
+    """SIMD libraries dispatch by ifunc; a name may begin with an underscore."""
+    Path("mine.c").write_text(
+        "static void f(void) {}\n"
+        "__attribute__((weak)) void softmax(void) {}\n"
+        "void _under(void) {}\n"
+        "static void (*pick(void))(void) { return f; }\n"
+        '__attribute__((ifunc("pick"))) void tangent(void);\n'
+    )
+    done = subprocess.run(["cc", "-shared", "-fPIC", "mine.c", "-o", "libmine.so"])
+    if done.returncode != 0:
+        pytest.skip("this platform's compiler has no ifunc")
+    header.write_text(HEADER + "void _under(const float *x, float *y, size_t n);\n")
+    found = {entry.target.rpartition(":")[2] for entry in drafted(header, Path("libmine.so"))}
+    assert found == {"softmax", "tangent", "_under"}
+
+
+@pytest.mark.parametrize(
+    "symbol, op",
+    [
+        ("softmax_vjp_from_logits", "softmax_vjp"),
+        ("logit_grad", "softmax_vjp"),
+        ("softmax_by_logsumexp_vjp", "softmax_vjp"),
+        ("mine_log_softmax_vjp_f32", "log_softmax_vjp"),
+        ("nnLogSoftmaxBackward", "log_softmax_vjp"),
+        ("lsm_bwd", "log_softmax_vjp"),
+    ],
+)
+def test_only_a_logarithm_makes_it_the_logarithms_op(header: Path, symbol: str, op: str) -> None:
+    """Logits are no logarithm."""
+    header.write_text(f"void {symbol}(const float *y, const float *dy, float *dx, size_t n);")
+    (entry,) = drafted(header)
+    assert entry.options["op"] == op
+
+
+@pytest.mark.parametrize(
+    "symbol, dtype",
+    [("softmax_bf16", "bfloat16"), ("softmax_f16", "float16"), ("softmax_half", "float16")],
+)
+def test_words_of_16_bits_get_their_dtype(header: Path, symbol: str, dtype: str) -> None:
+    """uint16_t says nothing of the dtype: the name of the function may."""
+    header.write_text(f"void {symbol}(const uint16_t *x, uint16_t *y, size_t n);")
+    (entry,) = drafted(header)
+    assert entry.options["dtype"] == dtype
+    header.write_text("void softmax(const uint16_t *x, uint16_t *y, size_t n);")
+    content, _ = draft([header])
+    assert "# dtype is missing: softmax: its uint16_t * arrays can" in content
+
+
 def test_a_source_is_its_own_target(header: Path) -> None:
     """A C source needs no header; its static functions with no output are left out."""
     source = Path("kernels.c")

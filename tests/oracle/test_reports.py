@@ -193,6 +193,10 @@ def test_annotations_only_where_something_is_wrong() -> None:
     assert line.startswith("::error file=mine.py,title=softjac%3A refuted::")
     assert "\n" not in line
     assert "%25 8" in line
+    for file, is_text in {"a.cxx": True, "a.cc": True, "liba.so.1": False, "m": False}.items():
+        note = github.annotation(Report(f"{file}:f", "softmax", "float32", "refuted"))
+        assert note is not None
+        assert (f"file={file}," in note) == is_text
 
 
 class Page(HTMLParser):

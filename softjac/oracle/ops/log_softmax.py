@@ -37,12 +37,12 @@ def bound(sample: Sample, exact: Array) -> Bound:
     level = np.where(masked, 0.0, np.abs(exact))
     forward = forward_error(sample)
     logarithm = u * (ELEMENTARY + 2.0) * sample.log_sum[:, 0]
-    unlikely = forward.likely - forward.window + forward.total
+    likely = forward.likely - forward.window + forward.total
     limits = Bound(
         3.0 * u * (argument_error(sample) + level) + 2.0 * sample.precision.tiny,
         (np.where(masked, 0.0, -1.0),),
         (forward.total + logarithm + sample.precision.tiny,),
-        (unlikely + logarithm + sample.precision.tiny,),
+        (likely + logarithm + sample.precision.tiny,),
     )
     return rounded_to_storage(sample, level, limits)
 

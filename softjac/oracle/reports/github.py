@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from softjac.oracle.findings import Report
 from softjac.oracle.reports.text import headline
+from softjac.oracle.suffixes import is_library, may_hold
 
 __all__ = ["annotation"]
 
@@ -41,8 +42,8 @@ def annotation(report: Report) -> str | None:
     if level is None:
         return None
     source = report.target.rpartition(":")[0]
-    is_source = source.endswith((".c", ".cc", ".cpp", ".py"))
-    file = f"file={escaped(source, of_property=True)}," if is_source else ""
+    is_text = may_hold(source) and not is_library(source)
+    file = f"file={escaped(source, of_property=True)}," if is_text else ""
     title = escaped(f"softjac: {report.verdict}", of_property=True)
     fixes = "".join(f"\n{d.title.rstrip('.')}. Fix: {d.fix}" for d in report.diagnoses)
     return f"::{level} {file}title={title}::{escaped(headline(report) + fixes)}"

@@ -284,7 +284,7 @@ def further_lines(
     """The counterexamples of other checks, in a line each."""
     same = [other.check for other in others if alike(first, other)]
     if same:
-        yield "dim", f"  the same fails {', '.join(dict.fromkeys(same))}"
+        yield "dim", f"  the same call also fails: {', '.join(dict.fromkeys(same))}"
     for found in (other for other in others if not alike(first, other)):
         yield from folded("", f"also {counterexample_title(found)}", "dim", width)
         if found.replay:
