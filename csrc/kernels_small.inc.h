@@ -198,7 +198,11 @@ static ALWAYS_INLINE bool V(group_is_faint)(const softjac_call *call, size_t beg
     return false;
 }
 
+#include "kernels_columns.inc.h"
+
 static void V(small_products)(const softjac_call *call, size_t begin, size_t end) {
+    if (V(has_columns)(call->n))
+        for (; begin + ROWS <= end; begin += ROWS) V(column_products)(call, begin);
     for (; begin < end; begin += ROWS) {
         size_t rows = end - begin < ROWS ? end - begin : ROWS;
         if (V(group_is_faint)(call, begin, rows))

@@ -216,6 +216,31 @@ static inline f64_vec f64_scale_faint(f64_vec a, f64_vec c, f64_vec units) {
 ROWS_OF_8(sum, _mm256_add)
 ROWS_OF_8(max, _mm256_max)
 #undef ROWS_OF_8
+/* Rows to columns, 16 bytes of each row: lane r of column[j] is p[r * ld + j]. */
+static ALWAYS_INLINE void f32_load_columns(const float *p, ptrdiff_t ld, f32_vec *column) {
+    f32_vec a[4], b[4];
+    UNROLL for (int r = 0; r < 4; r++) {
+        __m128 low = _mm_loadu_ps(p + r * ld), high = _mm_loadu_ps(p + (r + 4) * ld);
+        a[r] = _mm256_set_m128(high, low);
+    }
+    UNROLL for (int i = 0; i < 4; i += 2) {
+        b[i] = _mm256_shuffle_ps(a[i], a[i + 1], 0x44);
+        b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 1], 0xee);
+    }
+    UNROLL for (int i = 0; i < 2; i++) {
+        column[2 * i] = _mm256_shuffle_ps(b[i], b[i + 2], 0x88);
+        column[2 * i + 1] = _mm256_shuffle_ps(b[i], b[i + 2], 0xdd);
+    }
+}
+static ALWAYS_INLINE void f64_load_columns(const double *p, ptrdiff_t ld, f64_vec *column) {
+    f64_vec a[2];
+    UNROLL for (int r = 0; r < 2; r++) {
+        __m128d low = _mm_loadu_pd(p + r * ld), high = _mm_loadu_pd(p + (r + 2) * ld);
+        a[r] = _mm256_set_m128d(high, low);
+    }
+    column[0] = _mm256_unpacklo_pd(a[0], a[1]);
+    column[1] = _mm256_unpackhi_pd(a[0], a[1]);
+}
 static inline double scalar_fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
 
 #endif

@@ -213,6 +213,44 @@ static inline f64_vec f64_scale_faint(f64_vec a, f64_vec c, f64_vec units) {
 ROWS_OF_16(sum, _mm512_add)
 ROWS_OF_16(max, _mm512_max)
 #undef ROWS_OF_16
+/* Rows to columns, 16 bytes of each row: lane r of column[j] is p[r * ld + j]. What is forgotten
+   keeps the compiler from finding all addresses in advance. */
+static ALWAYS_INLINE void f32_load_columns(const float *p, ptrdiff_t ld, f32_vec *column) {
+    ptrdiff_t step = 4 * ld, three = 3 * step;
+    FORGET(step);
+    FORGET(three);
+    f32_vec a[4], b[4];
+    UNROLL for (int r = 0; r < 4; r++, p += ld) {
+        FORGET(p);
+        a[r] = _mm512_castps128_ps512(_mm_loadu_ps(p));
+        a[r] = _mm512_insertf32x4(a[r], _mm_loadu_ps(p + step), 1);
+        a[r] = _mm512_insertf32x4(a[r], _mm_loadu_ps(p + 2 * step), 2);
+        a[r] = _mm512_insertf32x4(a[r], _mm_loadu_ps(p + three), 3);
+    }
+    UNROLL for (int i = 0; i < 4; i += 2) {
+        b[i] = _mm512_shuffle_ps(a[i], a[i + 1], 0x44);
+        b[i + 1] = _mm512_shuffle_ps(a[i], a[i + 1], 0xee);
+    }
+    UNROLL for (int i = 0; i < 2; i++) {
+        column[2 * i] = _mm512_shuffle_ps(b[i], b[i + 2], 0x88);
+        column[2 * i + 1] = _mm512_shuffle_ps(b[i], b[i + 2], 0xdd);
+    }
+}
+static ALWAYS_INLINE void f64_load_columns(const double *p, ptrdiff_t ld, f64_vec *column) {
+    ptrdiff_t step = 2 * ld, three = 3 * step;
+    FORGET(step);
+    FORGET(three);
+    f64_vec a[2];
+    UNROLL for (int r = 0; r < 2; r++, p += ld) {
+        FORGET(p);
+        a[r] = _mm512_castpd128_pd512(_mm_loadu_pd(p));
+        a[r] = _mm512_insertf64x2(a[r], _mm_loadu_pd(p + step), 1);
+        a[r] = _mm512_insertf64x2(a[r], _mm_loadu_pd(p + 2 * step), 2);
+        a[r] = _mm512_insertf64x2(a[r], _mm_loadu_pd(p + three), 3);
+    }
+    column[0] = _mm512_unpacklo_pd(a[0], a[1]);
+    column[1] = _mm512_unpackhi_pd(a[0], a[1]);
+}
 static inline double scalar_fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
 
 #endif

@@ -167,6 +167,11 @@ static inline f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) {
         prefix##_vec tops;                                                                         \
         for (int r = 0; r < prefix##_width; r++) tops[r] = prefix##_max_lanes(a[r]);               \
         return tops;                                                                               \
+    }                                                                                              \
+    /* Rows to columns, 16 bytes of each row: lane r of column[j] is p[r * ld + j]. */             \
+    static inline void prefix##_load_columns(const real *p, ptrdiff_t ld, prefix##_vec *column) {  \
+        for (int j = 0; j < prefix##_width; j++)                                                   \
+            for (int r = 0; r < prefix##_width; r++) column[j][r] = p[r * ld + j];                 \
     }
 
 PORTABLE_VOCABULARY(f32, float, int32_t, 23)

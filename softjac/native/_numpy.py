@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from softjac._errors import ArgumentError
 from softjac.native import _library
@@ -130,6 +131,11 @@ def _strided(op: str, inputs: tuple[Array, ...], result: Array, scale: float) ->
     _library.check(getattr(lib, f"softjac_{op}_strided_{suffix}")(*arguments))
 
 
+# What the short way of a call meets where it does not fit: a scalar, no classes, an array that is
+# not dense or not writable.
+_NOT_DENSE = (IndexError, ZeroDivisionError, BufferError, ValueError)
+
+
 class Elementwise:
     """An op whose result has the shape of its inputs.
 
@@ -157,56 +163,56 @@ class Elementwise:
 
     def one(self, x: Any, scale: float, out: Any) -> Any:
         """Apply a one-input op."""
-        if type(x) is np.ndarray and type(scale) is float and scale == 1.0:
-            result = np.empty(x.shape, x.dtype) if out is None else out
-            kernel = self._dense.get(x.dtype)
-            size = x.size
+        if type(x) is ndarray and type(scale) is float and scale == 1.0:
+            dtype, shape = x.dtype, x.shape
+            result = np.empty(shape, dtype) if out is None else out
+            kernel = self._dense.get(dtype)
             if (
                 kernel
-                and size
-                and type(result) is np.ndarray
-                and result.dtype is x.dtype
-                and (shape := x.shape) == result.shape
-                and shape
+                and type(result) is ndarray
+                and result.dtype is dtype
+                and result.shape == shape
             ):
                 function, array_type = kernel
                 view = self._view
                 try:
+                    n = shape[-1]
+                    rows = x.size // n
                     source, target = view(array_type, x), view(array_type, result, True)
-                except (BufferError, ValueError):
-                    return self._general((x,), scale, out)
-                n = shape[-1]
-                if not function(source, target, size // n, n):
-                    return result
+                except _NOT_DENSE:
+                    pass
+                else:
+                    if not function(source, target, rows, n):
+                        return result
         return self._general((x,), scale, out)
 
     def two(self, y: Any, dy: Any, scale: float, out: Any) -> Any:
         """Apply a two-input op."""
-        arrays = type(y) is np.ndarray and type(dy) is np.ndarray
+        arrays = type(y) is ndarray and type(dy) is ndarray
         if arrays and type(scale) is float and scale == 1.0:
-            result = np.empty(y.shape, y.dtype) if out is None else out
-            dtype, size = y.dtype, y.size
+            dtype, shape = y.dtype, y.shape
+            result = np.empty(shape, dtype) if out is None else out
             kernel = self._dense.get(dtype)
             if (
                 kernel
-                and size
-                and type(result) is np.ndarray
+                and type(result) is ndarray
                 and result.dtype is dtype
                 and dy.dtype is dtype
-                and (shape := y.shape) == dy.shape
-                and shape == result.shape
-                and shape
+                and dy.shape == shape
+                and result.shape == shape
             ):
                 function, array_type = kernel
                 view = self._view
                 try:
+                    n = shape[-1]
+                    rows = y.size // n
                     first, second = view(array_type, y), view(array_type, dy)
                     target = view(array_type, result, True)
-                except (BufferError, ValueError):
-                    return self._general((y, dy), scale, out)
-                n = shape[-1]
-                if not function(first, second, target, size // n, n):
-                    return result
+                except _NOT_DENSE:
+                    pass
+                else:
+                    if not function(first, second, target, rows, n):
+                        return result
         return self._general((y, dy), scale, out)
 
     def _general(self, inputs: tuple[Any, ...], scale: float, out: Any) -> Any:
