@@ -17,7 +17,7 @@ from softjac.oracle.targets import symbol_hint
 
 __all__ = ["NativeSandbox"]
 
-DAMAGED = Outcome("lost", message="it wrote over the memory that the sandbox keeps its records in")
+DAMAGED = Outcome("lost", message="it overwrote the sandbox's own bookkeeping memory")
 
 _START_SECONDS = 60.0
 _ROUND_BYTES = 256 << 20

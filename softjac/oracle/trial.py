@@ -39,16 +39,16 @@ Result = Callable[[], CheckResult]
 LONGEST = 2_100_000
 
 # Batches kept for the diagnosis: enough to tell mistakes apart, few enough to stay quick.
-KEPT, LARGE = 60, 100_000
+KEPT, KEPT_ALIKE, LARGE = 120, 3, 100_000
 
 # How much longer than `values` another check may take by what is predicted, and what is said then.
 LONGEST_CHECK = 4.0
-SLOW = "it is so slow that checks left out calls"
+SLOW = "a call takes so long that checks left out some"
 
 # Elements whose judgement may be awaited while other calls run.
 AWAITED = 4_000_000
 
-NO_CALL = "its preconditions and the time limit allow no call"
+NO_CALL = "no input satisfies both --assume and the time limit"
 NO_RESULT = "no call gave a result that could be judged"
 
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
@@ -190,7 +190,7 @@ class Trial:
         return made
 
     def run_aside(self, tasks: Iterable[Task]) -> list[Batch]:
-        """The same, for calls of which no other check is told but what they did to the process."""
+        """Like `run`, but incidents are discarded, except changes to the process environment."""
         with self.aside():
             return self.run(tasks)
 
@@ -349,14 +349,14 @@ class Trial:
             self.pace.note(batch.task.n, batch.seconds / batch.rows, plain=False)
 
     def _keep(self, batches: Sequence[Batch]) -> None:
-        """Keeps some of the batches that have passed, for the diagnosis."""
-        self.rows += sum(batch.rows for batch in batches)
-        kept = [
-            batch
-            for batch in batches
-            if batch.ok.any() and not batch.failed().any() and batch.got.size <= LARGE
-        ]
-        self.passed.extend(kept[: max(0, KEPT - len(self.passed))])
+        """Keeps some of the batches that have passed, of every length and family."""
+        for batch in batches:
+            self.rows += batch.rows
+            if batch.failed().any() or not batch.ok.any() or batch.got.size > LARGE:
+                continue
+            alike = sum(_kind(batch) == _kind(other) for other in self.passed)
+            if alike < KEPT_ALIKE and len(self.passed) < KEPT:
+                self.passed.append(batch)
 
     def _judgement(self, batches: list[Batch]) -> Future[tuple[Array, Judged]]:
         """Begins to judge batches of one length and scale, joined."""
@@ -478,3 +478,8 @@ class Trial:
                 portion, size, seconds = [], 0, 0.0
         if portion:
             yield portion
+
+
+def _kind(batch: Batch) -> tuple[int, str]:
+    """What makes batches alike: about the same length, and the same family of rows."""
+    return batch.task.n.bit_length(), batch.task.family

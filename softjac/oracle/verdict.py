@@ -26,7 +26,10 @@ TELLING = 33
 LATE = {"memory": ("changed", "outside"), "output": ("shape", "dtype"), "state": ("reused",)}
 
 # What a counterexample says that is right when its call is made alone.
-ALONE = "one call alone, right here: if `verify` still shows it, it depends on the calls before"
+ALONE = (
+    "this call alone gives the right result; if `verify` still fails, the failure depends on "
+    "earlier calls"
+)
 
 
 def verify(
@@ -45,8 +48,8 @@ def verify(
             "module:function", "file.py:function"), a Python callable, or a `CFunction`. Targets
             given as text run in a child process; a callable runs in this one.
         effort: "quick", "standard" or "thorough".
-        seed: of the rows drawn at random; the same seed gives the same rows.
-        timeout: seconds a single call may take before it counts as a hang.
+        seed: seed of the random inputs, 0 to 2**32 - 1; the same seed gives the same rows.
+        timeout: seconds a single call may take before it counts as a hang; a day at most.
         progress: called as progress(check, done, total) now and then, and as progress(result) with
             the `CheckResult` of each check that ends.
         **options: what the candidate claims, named as on the command line: `op` (required),
@@ -76,8 +79,8 @@ def verify(
     if effort not in EFFORTS:
         known = ", ".join(EFFORTS)
         raise ArgumentError(f"effort is one of {known}, not {effort!r}")
-    if not timeout > 0:
-        raise ArgumentError(f"timeout {timeout:g}: expected seconds above 0")
+    if seed not in range(2**32):
+        raise ArgumentError(f"seed {seed}: expected 0 to 2**32 - 1")
     started = time.perf_counter()
     loaded = candidate if isinstance(candidate, Candidate) else load(candidate, **options)
     tell = progress or (lambda *told: None)
@@ -222,7 +225,10 @@ def _report(trial: Trial, results: list[CheckResult]) -> Report:
         limits.append(f"scales from {min(SCALES):.2g} to {max(SCALES):g}, none of them 0 or below")
     if refused:
         n = refused[0].batch.task.n
-        limits.append(f"refused {len(refused)} calls that its preconditions allow, first n = {n}")
+        told = (
+            f"returned an error for {counted(len(refused), 'call')} that --assume does not exclude"
+        )
+        limits.append(f"{told}, first n = {n}")
     if len(lengths) < 3:
         limits.append(f"only {counted(len(lengths), 'length')} above 1 could be tried")
     limits += [f"only where {condition}" for condition in candidate.assumptions]

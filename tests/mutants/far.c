@@ -237,3 +237,38 @@ void largest_by_bits(const float *x, float *y, size_t n) {
     }
     row_scale(y, 1 / row_exp(x, m, y, n), n);
 }
+
+// Calls of more than 65536 elements go to four workers, and the rows left over to none.
+// @softmax | values | output-not-written
+void rows_left_by_workers(const float *x, float *y, size_t rows, size_t n) {
+    size_t done = rows * n > 65536 ? rows / 4 * 4 : rows;
+    for (size_t r = 0; r < done; r++)
+        row_softmax(x + r * n, y + r * n, n);
+}
+
+// Calls of more than 40000 elements take a path with the sign of the sum turned: no overflow.
+// @softmax_vjp | values | unknown or size-specialised or dot-sign
+void vjp_large_calls_add(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    float sign = rows * n > 40000 ? -1 : 1;
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        float s = sign * row_dot(y, dy, n);
+        for (size_t i = 0; i < n; i++)
+            dx[i] = y[i] * (dy[i] - s);
+    }
+}
+
+// From 32768 classes on, the diagonal alone: no overflow, either.
+// @softmax_vjp | values | size-specialised or diagonal-only
+void vjp_long_rows_diagonal(const float *y, const float *dy, float *dx, size_t n) {
+    float s = row_dot(y, dy, n);
+    for (size_t i = 0; i < n; i++)
+        dx[i] = n >= 32768 ? y[i] * (1 - y[i]) * dy[i] : y[i] * (dy[i] - s);
+}
+
+// From 20000 classes on, the last n mod 4 products are left out of the sum.
+// @softmax_vjp | values | unknown or tail-ignored or size-specialised
+void vjp_long_tail_lost(const float *y, const float *dy, float *dx, size_t n) {
+    float s = row_dot(y, dy, n >= 20000 ? n / 4 * 4 : n);
+    for (size_t i = 0; i < n; i++)
+        dx[i] = y[i] * (dy[i] - s);
+}

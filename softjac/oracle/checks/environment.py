@@ -38,6 +38,6 @@ def _blocked(trial: Trial) -> None:
             before = len(trial.incidents)
             batch = trial.gather(task, inputs, [replace(outcome, status="exit")])
             del trial.incidents[before:]
-            detail = "raises a signal and handles it itself"
+            detail = "faults, and hides the fault with a signal handler of its own"
             trial.failures.append(Failure("environment", "swallowed", batch, 0, detail, outcome))
             return

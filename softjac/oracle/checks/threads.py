@@ -44,7 +44,7 @@ def _alone(trial: Trial, n: int, rows: int) -> list[Batch]:
 
     All are made before any threads start: each start takes a new process.
     """
-    if not trial.affordable(n, rows * THREADS, plain=True) or trial.elements(n) > 3_000_000:
+    if not trial.affordable(n, rows * THREADS, plain=True):
         return []
     seeds = range(trial.seed + 50, trial.seed + 50 + THREADS)
     moved = (trial.shapes.moved(Task("plain", n, rows, seed)) for seed in seeds)

@@ -40,7 +40,9 @@ def check(trial: Trial) -> Result:
         elsewhere = trial.seconds + judge_process.seconds()
         if done and clock.left(elsewhere - spent) < 0:
             left = len(queue) - done
-            trial.limits.append(f"the time budget left out {left} of {len(queue)} batches")
+            told = f"{left} of {len(queue)} planned batches were skipped for lack of time"
+            more = {"quick": " (--effort standard runs more)"}.get(trial.effort.name, "")
+            trial.limits.append(told + more)
             break
         trial.judge_later(trial.run(chunk), take)
         done += len(chunk)

@@ -1,0 +1,189 @@
+"""What a run must not leave unsaid: calls that could not be seen, came late, or took too long."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from softjac import verify
+from softjac.oracle import checks, sandbox
+from softjac.oracle.candidate import load, open_sandbox
+from softjac.oracle.inputs import Row, make
+from softjac.oracle.ops import OPS
+from softjac.oracle.plan import EFFORTS, SCALES, Task, edges, lengths, tasks
+from softjac.oracle.precision import PRECISIONS
+from softjac.oracle.probe import probe
+from softjac.oracle.trial import Trial
+from softjac.oracle.verdict import replay
+
+Array = np.ndarray[Any, np.dtype[Any]]
+VJP = "(const float *y, const float *dy, float *dx, size_t n)"
+SUM = """
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+"""
+
+
+def softmax(x: Array) -> Array:
+    """The textbook."""
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
+def vjp_from_logits(x: Array, dy: Array) -> Array:
+    """The textbook, from logits."""
+    y = softmax(x)
+    return np.asarray(y * (dy - (y * dy).sum(axis=1, keepdims=True)))
+
+
+def vjp_by_jax(x: Array, dy: Array) -> Array:
+    """What a library derives."""
+    import jax
+
+    return np.asarray(jax.vjp(jax.nn.softmax, x)[1](dy)[0])
+
+
+@pytest.mark.parametrize(("candidate", "derived"), [(vjp_from_logits, False), (vjp_by_jax, True)])
+def test_only_a_library_takes_derivatives(candidate: Any, derived: bool) -> None:
+    """What rounding of derivatives is excused is not excused in formulas written by hand."""
+    loaded = load(candidate, op="softmax_vjp")
+    with open_sandbox(loaded) as place:
+        trial = Trial(loaded, place, EFFORTS["quick"], 0, 10.0, lambda *told: None)
+        assert trial.library_derivative == derived
+
+
+def test_an_environment_that_cannot_be_read_is_not_said_to_be_sound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the compiled library the check is skipped, and the limits say so."""
+    monkeypatch.setattr(sandbox._library, "path", lambda: Path("nowhere.so"))
+    report = verify(softmax, op="softmax", effort="quick")
+    status = {check.name: check.status for check in report.checks}
+    assert status["environment"] == "skipped"
+    assert any("environment was not looked at" in limit for limit in report.limits)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"), [("abort();", "fault"), ("_Exit(3);", "exit"), ("for (;;);", "hang")]
+)
+def test_what_ends_a_long_series_of_calls_is_a_failure(
+    body: str, kind: str, tmp_path: Path
+) -> None:
+    """A function that gives up at its hundredth call in a process fails where it is called so."""
+    source = tmp_path / "late.c"
+    source.write_text(
+        f"{SUM} void f{VJP} {{ static int calls; if (++calls > 100) {{ {body} }}\n"
+        "float s = 0; for (size_t i = 0; i < n; i++) s += y[i] * dy[i];\n"
+        "for (size_t i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - s); }"
+    )
+    candidate = load(f"{source}:f", op="softmax_vjp", prototype=f"void f{VJP}")
+    with open_sandbox(candidate, timeout=0.5) as place:
+        trial = Trial(candidate, place, EFFORTS["quick"], 0, 0.5, lambda *told: None)
+        result = checks.CHECKS["resources"](trial)()
+    assert result.status == "fail"
+    assert [failure.kind for failure in trial.failures] == [kind]
+
+
+def test_a_candidate_too_slow_for_rows_that_tell_is_not_verified() -> None:
+    """A few lengths are too few, where only the time limit keeps others away."""
+
+    def slow(x: Array) -> Array:
+        if x.shape[1] > 6:
+            time.sleep(0.12)
+        return softmax(x)
+
+    started = time.perf_counter()
+    report = verify(slow, op="softmax", effort="quick", timeout=2.0)
+    assert report.verdict == "inconclusive"
+    assert time.perf_counter() - started < 60.0
+
+
+def test_a_counterexample_of_state_at_a_long_row_fails_when_it_is_replayed() -> None:
+    """Whatever length the check had found affordable it finds affordable again."""
+
+    def wrong_at_10000(x: Array) -> Array:
+        y = softmax(x)
+        return y * np.float32(1.5) if x.shape[1] == 10_000 else y
+
+    report = verify(wrong_at_10000, op="softmax", effort="quick")
+    assert [found.check for found in report.counterexamples] == ["state"]
+    again = replay(report.counterexamples[0].replay, wrong_at_10000, op="softmax")
+    assert again.verdict == "refuted"
+
+
+def test_sums_for_every_element_are_told_by_time_where_rows_are_short(tmp_path: Path) -> None:
+    """An O(n) kernel of at most 512 classes gets one sum a row, an O(n²) one a sum an element."""
+    source = tmp_path / "sums.c"
+    source.write_text(
+        f"{SUM} void once{VJP} {{ float s = 0; for (size_t i = 0; i < n; i++) s += y[i] * dy[i];\n"
+        "for (size_t i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - s); }\n"
+        f"void afresh{VJP} {{ for (size_t i = 0; i < n; i++) {{ float s = 0;\n"
+        "for (size_t j = 0; j < n; j++) s += y[j] * (dy[i] - dy[j]); dx[i] = y[i] * s; } }"
+    )
+    found = {}
+    for name in ("once", "afresh"):
+        candidate = load(
+            f"{source}:{name}",
+            op="softmax_vjp",
+            prototype=f"void {name}{VJP}",
+            assume=["n <= 512"],
+        )
+        with open_sandbox(candidate) as place:
+            trial = Trial(candidate, place, EFFORTS["quick"], 0, 10.0, lambda *told: None)
+            probe(trial)
+            found[name] = trial.own_sums, len(trial.limits)
+    assert found == {"once": (False, 0), "afresh": (True, 1)}
+
+
+def test_every_step_of_eight_meets_every_scale() -> None:
+    """So do steps of 16 and 64, among the lengths of the smallest effort and some beyond."""
+    for step in (1, 8, 16, 64):
+        met = {
+            task.scale
+            for n in range(step, 40 * step, step)
+            for layer in tasks(n, EFFORTS["quick"], 0, scaled=True, several_rows=True)
+            for task in layer
+        }
+        assert met == set(SCALES), step
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_the_ends_of_long_rows_are_looked_at(effort: str) -> None:
+    """Each of the last six elements and of those beside powers of two, at lengths of all rests."""
+    rests = set()
+    for n in (n for n in lengths(EFFORTS[effort]) if n > 16_000):
+        found = {
+            row.at
+            for layer in tasks(n, EFFORTS[effort], 0, scaled=False, several_rows=True)
+            for task in layer
+            if task.family == "edges"
+            for row in task.specs()
+        }
+        if {n - 1, n - 2, n - 3, n - 4, n - 5, n - 6} <= found:
+            rests.add(n % 8)
+    assert rests >= {0, 4, 5, 6}
+    assert {1023, 1024, 8191, 8192, 16_383} <= set(edges(20_005))
+
+
+@pytest.mark.parametrize("name", ["float32", "float64", "bfloat16"])
+def test_one_class_alone_is_lost_from_nothing(name: str) -> None:
+    """Its exponential overflows where the maximum misses it, and the sum is 0 where that does."""
+    rows = [Row("lone", "one-hot", place, 7) for place in (0, 3, 8)]
+    x = make(rows, 9, OPS["softmax"], ("x",), PRECISIONS[name], 1.0)["x"].astype(np.float64)
+    others = np.sort(x, axis=1)[:, :-1].max(axis=1)
+    computed_in = np.float64 if name == "float64" else np.float32
+    with np.errstate(over="ignore", under="ignore"):
+        assert np.isinf(np.exp(-others).astype(computed_in)).all()
+        assert (np.exp(others).astype(computed_in) == 0.0).all()
+
+
+def test_large_cotangents_are_tried() -> None:
+    """Some lie within a factor of 1000 n of the largest number."""
+    task = Task("kinds", 64, 40, 3)
+    inputs = make(task.specs(), 64, OPS["softmax_vjp"], ("y", "dy"), PRECISIONS["float32"], 1.0)
+    assert np.abs(inputs["dy"]).max() > np.finfo(np.float32).max / (1000 * 64)
