@@ -5,11 +5,21 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Final
 
-__all__ = ["HEADERS", "LIBRARIES", "PYTHON", "SOURCES", "is_library", "is_source", "may_hold"]
+__all__ = [
+    "HEADERS",
+    "LIBRARIES",
+    "OBJECTS",
+    "PYTHON",
+    "SOURCES",
+    "is_library",
+    "is_source",
+    "may_hold",
+]
 
 SOURCES: Final = (".c", ".cc", ".cpp", ".cxx")
 HEADERS: Final = (".h", ".hh", ".hpp")
 LIBRARIES: Final = (".so", ".dylib")
+OBJECTS: Final = (".o", ".obj", ".a")
 PYTHON: Final = ".py"
 
 

@@ -11,7 +11,7 @@ from softjac.native import _library
 from softjac.oracle.compiler import compile_library, preprocess
 from softjac.oracle.declaration import find
 from softjac.oracle.roles import HasRoles
-from softjac.oracle.suffixes import LIBRARIES, PYTHON, SOURCES, is_library, is_source
+from softjac.oracle.suffixes import LIBRARIES, OBJECTS, PYTHON, SOURCES, is_library, is_source
 from softjac.oracle.symbols import exported
 
 __all__ = [
@@ -35,6 +35,11 @@ def split(target: str) -> tuple[str, str]:
         raise CandidateError(
             f"target {target!r}: expected FILE:SYMBOL or MODULE:FUNCTION, such as libmine.so:f, "
             "kernel.c:f, package.module:f or file.py:f"
+        )
+    if Path(file).suffix in OBJECTS:
+        raise CandidateError(
+            f"{file}: expected a shared library or source; `cc -shared -o {Path(file).stem}.so "
+            f"{file}` makes a library of objects that were compiled with -fPIC"
         )
     return file, name
 

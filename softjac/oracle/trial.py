@@ -38,8 +38,9 @@ Result = Callable[[], CheckResult]
 # No row's output is longer: a float64 array of it takes 17 MB, and judging takes a dozen of them.
 LONGEST = 2_100_000
 
-# Batches kept for the diagnosis: enough to tell mistakes apart, few enough to stay quick.
-KEPT, KEPT_ALIKE, LARGE = 120, 3, 100_000
+# Batches kept for the diagnosis: the first ones, and some of every length and family; enough to
+# tell mistakes apart, few enough to stay quick.
+FIRST, KEPT, KEPT_ALIKE, LARGE = 60, 120, 3, 100_000
 
 # How much longer than `values` another check may take by what is predicted, and what is said then.
 LONGEST_CHECK = 4.0
@@ -349,13 +350,14 @@ class Trial:
             self.pace.note(batch.task.n, batch.seconds / batch.rows, plain=False)
 
     def _keep(self, batches: Sequence[Batch]) -> None:
-        """Keeps some of the batches that have passed, of every length and family."""
+        """Keeps some of the batches that have passed."""
         for batch in batches:
             self.rows += batch.rows
             if batch.failed().any() or not batch.ok.any() or batch.got.size > LARGE:
                 continue
             alike = sum(_kind(batch) == _kind(other) for other in self.passed)
-            if alike < KEPT_ALIKE and len(self.passed) < KEPT:
+            kept = len(self.passed)
+            if kept < FIRST or (kept < KEPT and alike < KEPT_ALIKE):
                 self.passed.append(batch)
 
     def _judgement(self, batches: list[Batch]) -> Future[tuple[Array, Judged]]:

@@ -258,7 +258,7 @@ void vjp_large_calls_add(const float *y, const float *dy, float *dx, size_t rows
 }
 
 // From 32768 classes on, the diagonal alone: no overflow, either.
-// @softmax_vjp | values | size-specialised or diagonal-only
+// @softmax_vjp | values | unknown or size-specialised or diagonal-only
 void vjp_long_rows_diagonal(const float *y, const float *dy, float *dx, size_t n) {
     float s = row_dot(y, dy, n);
     for (size_t i = 0; i < n; i++)

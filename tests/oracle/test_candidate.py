@@ -284,6 +284,7 @@ def test_targets_that_do_not_exist_are_errors(source: Path, tmp_path: Path) -> N
     assert "there is no such file" in error(f"{tmp_path}/none.py:f")
     assert "expected FILE:SYMBOL or MODULE:FUNCTION" in error("softmax")
     assert "expected a module, or a file ending in" in error("my kernel.rs:f")
+    assert "`cc -shared -o mine.so build/mine.o` makes a library" in error("build/mine.o:f")
     assert "No module named 'no_such_module'" in error("no_such_module:f")
     assert "is no callable, CFunction or target" in error(3)
     (tmp_path / "text.so").write_text("not a library")
