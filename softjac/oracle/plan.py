@@ -156,8 +156,8 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort("quick", 1.6, 24, 20, 65537, 300),
-    "standard": Effort("standard", 6.5, 700, 130, 131075, 10_000),
+    "quick": Effort("quick", 1.75, 24, 20, 65537, 300),
+    "standard": Effort("standard", 9.0, 700, 130, 131075, 10_000),
     "thorough": Effort("thorough", 75.0, 3000, 200, 1048577, 10_000),
 }
 
@@ -232,4 +232,6 @@ def _spikes(n: int, effort: Effort) -> int:
     every = {"quick": 130, "standard": 1024, "thorough": 4096}[effort.name]
     if n <= every and (n <= 130 or n in (256, 1000, 1024, 4096)):
         return n
+    if effort.name == "quick":  # of long rows the edges, and a lane of each kind, are tried besides
+        return min(n, 192 if n in (257, 1025) else 48 if n < 20_000 else 6)
     return min(n, 192 if n in (257, 1025, 4097) else 64 if n < 20_000 else 16)
