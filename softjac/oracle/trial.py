@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 
 from softjac.oracle import judge_process
+from softjac.oracle.awaited import Awaited
 from softjac.oracle.call import Call, Outcome
 from softjac.oracle.candidate import Candidate, open_sandbox
-from softjac.oracle.failure import Batch, Failure, beside, deal
-from softjac.oracle.findings import CheckResult, Status
+from softjac.oracle.failure import Batch, Failure, beside
 from softjac.oracle.fit import Judged
 from softjac.oracle.inputs import make, storage
 from softjac.oracle.judging import judge_rows
@@ -27,13 +27,10 @@ from softjac.oracle.precision import PRECISIONS, Precision
 from softjac.oracle.sample import Sample
 from softjac.oracle.shapes import Shapes
 
-__all__ = ["NO_CALL", "NO_RESULT", "Result", "Trial"]
+__all__ = ["Trial"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Poison = Literal["nan", "finite"]
-
-# What gives a check's result, once all that it asked for has been judged.
-Result = Callable[[], CheckResult]
 
 # No row's output is longer: a float64 array of it takes 17 MB, and judging takes a dozen of them.
 LONGEST = 2_100_000
@@ -49,31 +46,9 @@ SLOW = "a call takes so long that checks left out some"
 # Elements whose judgement may be awaited while other calls run.
 AWAITED = 4_000_000
 
-NO_CALL = "no input satisfies both --assume and the time limit"
-NO_RESULT = "no call gave a result that could be judged"
-
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
 FEW_LENGTHS = (0, 1, 2, 3, 8, 16, 33, 64, 130, 1000, 1024, 65_537)
 FEW_ROWS = 32
-
-
-@dataclass(slots=True)
-class Judging:
-    """Batches that are being judged beside other work, and who takes each when it is."""
-
-    batches: Sequence[Batch]
-    groups: list[tuple[list[Batch], Future[tuple[Array, Judged]]]]
-    take: Callable[[Batch], object]
-
-    @property
-    def size(self) -> int:
-        """Elements in all."""
-        return sum(batch.got.size for batch in self.batches)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether all verdicts are there."""
-        return all(judgement.done() for _, judgement in self.groups)
 
 
 @dataclass(slots=True)
@@ -102,7 +77,7 @@ class Trial:
     wrong_lengths: set[int] = field(default_factory=set)
     most_rows: int = 0
     most_elements: int = 0
-    judging: deque[Judging] = field(default_factory=deque)
+    awaited: deque[Awaited] = field(default_factory=deque)
 
     op: Op = field(init=False)
     precision: Precision = field(init=False)
@@ -318,9 +293,9 @@ class Trial:
             if batch.got.size:
                 alike.setdefault((batch.task.n, batch.task.scale), []).append(batch)
         groups = [(group, self._judgement(group)) for group in alike.values()]
-        self.judging.append(Judging(batches, groups, take))
+        self.awaited.append(Awaited(batches, groups, take))
         self.settle(wait=False)
-        while sum(one.size for one in self.judging) > AWAITED:
+        while sum(one.size for one in self.awaited) > AWAITED:
             self._take_in()
 
     def settle(self, *, wait: bool = True) -> bool:
@@ -328,15 +303,14 @@ class Trial:
 
         It says whether none is awaited any more.
         """
-        while self.judging and (wait or self.judging[0].is_done):
+        while self.awaited and (wait or self.awaited[0].is_done):
             self._take_in()
-        return not self.judging
+        return not self.awaited
 
     def _take_in(self) -> None:
         """Waits for the verdicts that were asked for first."""
-        oldest = self.judging.popleft()
-        for group, judgement in oldest.groups:
-            deal(group, *judgement.result())
+        oldest = self.awaited.popleft()
+        oldest.finish()
         self._keep(oldest.batches)
         for batch in oldest.batches:
             oldest.take(batch)
@@ -399,48 +373,6 @@ class Trial:
         if wrong.size and batch.got.size > LARGE and self.fails(check):
             wrong = wrong[:0]  # enough is known, and large batches fill the memory
         self.failures += [Failure(check, "value", batch, int(row)) for row in wrong]
-
-    def result(
-        self, check: str, *, calls: int = 0, unseen: str = "", reported: Sequence[str] = ()
-    ) -> Result:
-        """What gives a check's result, of which the calls after the first `calls` are."""
-        made = self.calls - calls
-        return lambda: self.conclude(check, made, unseen=unseen, reported=reported)
-
-    def skipped(self, check: str, why: str) -> Result:
-        """What gives the result of a check that makes no call."""
-        return lambda: CheckResult(check, "skipped", detail=why)
-
-    def conclude(
-        self,
-        check: str,
-        calls: int,
-        *,
-        suspect: str = "",
-        unseen: str = "",
-        reported: Sequence[str] = (),
-    ) -> CheckResult:
-        """How a check of so many calls went, from the failures it left.
-
-        suspect says what is improbable, though possible; unseen why nothing could be judged;
-        reported what is told without being judged.
-        """
-        mine = [failure for failure in self.failures if failure.check == check]
-        status: Status = "pass"
-        detail = ""
-        if mine:
-            status, detail = "fail", mine[0].told()
-        elif suspect:
-            status, detail = "suspect", suspect
-        elif reported:
-            status, detail = "reported", "; ".join(reported)
-        elif not calls:
-            status, detail = "skipped", NO_CALL
-        elif check in self.collected and check not in self.worst:
-            status, detail = "skipped", NO_RESULT
-        elif unseen:
-            status, detail = "skipped", unseen
-        return CheckResult(check, status, calls, self.worst.get(check), detail)
 
     def fails(self, check: str) -> bool:
         """Whether a check has failed."""

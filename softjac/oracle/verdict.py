@@ -10,12 +10,13 @@ from softjac._errors import ArgumentError, RefutedError
 from softjac.oracle import accuracy, diagnosis, pictures
 from softjac.oracle.candidate import Candidate, load, open_sandbox
 from softjac.oracle.checks import CHECKS
+from softjac.oracle.conclusion import NO_CALL, Result, conclude
 from softjac.oracle.counterexample import ONE_CALL, counterexamples, parse, rerun
 from softjac.oracle.failure import counted
 from softjac.oracle.findings import Accuracy, CheckResult, Report, Verdict
 from softjac.oracle.plan import EFFORTS, SCALES, Task
 from softjac.oracle.probe import probe
-from softjac.oracle.trial import NO_CALL, Result, Trial
+from softjac.oracle.trial import Trial
 
 __all__ = ["assert_verified", "replay", "verify"]
 
@@ -158,7 +159,7 @@ def replay(replay: str, candidate: Any, *, timeout: float = 10.0, **options: Any
             trial.failures += trial.harvest(
                 check, "fault", "raised", "exit", "hang", "lost", "changed", "outside", "shape"
             )
-            results = [trial.conclude(check, trial.calls)]
+            results = [conclude(trial, check, trial.calls)]
             if not trial.failures:
                 trial.limits.append(ALONE)
         elif check in CHECKS:

@@ -21,7 +21,8 @@ from softjac.oracle.checks import (
     threads,
     values,
 )
-from softjac.oracle.trial import Result, Trial
+from softjac.oracle.conclusion import Result
+from softjac.oracle.trial import Trial
 
 __all__ = ["CHECKS"]
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Failure
 from softjac.oracle.plan import ROOMY, Task
-from softjac.oracle.trial import Result, Trial
+from softjac.oracle.trial import Trial
 
 LENGTHS = (1, 3, 8, 9, 16, 33, 100, 1000, 4099, 20_005)
 
@@ -20,9 +21,9 @@ def check(trial: Trial) -> Result:
     output = trial.op.output
     others = [] if output == "jac" else [(output, role) for role in trial.candidate.inputs]
     if trial.candidate.kind == "python" and not claimed:
-        return trial.skipped("aliasing", "a Python callable returns its own array")
+        return skipped("aliasing", "a Python callable returns its own array")
     if not claimed and not others:
-        return trial.skipped("aliasing", "no input has the size of a Jacobian")
+        return skipped("aliasing", "no input has the size of a Jacobian")
     for pair in claimed or others:
         before = trial.calls
         wrong = _first_wrong(trial, pair)
@@ -34,7 +35,7 @@ def check(trial: Trial) -> Result:
             trial.failures.append(wrong)
         else:
             told.append(f"{pair[0]} = {pair[1]} is wrong")
-    return trial.result("aliasing", calls=calls, reported=() if claimed else told)
+    return conclusion(trial, "aliasing", calls=calls, reported=() if claimed else told)
 
 
 def _first_wrong(trial: Trial, pair: tuple[str, str]) -> Failure | None:

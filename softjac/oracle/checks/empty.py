@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from softjac.oracle.call import Layout
+from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Failure
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Result, Trial
+from softjac.oracle.trial import Trial
 
 
 def check(trial: Trial) -> Result:
@@ -29,6 +30,6 @@ def check(trial: Trial) -> Result:
                 detail = f"{outcome.status} at n = {n}, rows = {rows}"
                 trial.failures.append(Failure("empty", "empty", batch, 0, detail, outcome))
     if not tried:
-        return trial.skipped("empty", "excluded by the preconditions")
+        return skipped("empty", "excluded by the preconditions")
     told = [f"refuses {'; '.join(places)}: {said}" for said, places in refused.items()]
-    return trial.result("empty", calls=calls, reported=told)
+    return conclusion(trial, "empty", calls=calls, reported=told)

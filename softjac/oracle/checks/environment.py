@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from softjac.oracle.call import Layout
+from softjac.oracle.conclusion import Result, conclusion
 from softjac.oracle.failure import Failure
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Result, Trial
+from softjac.oracle.trial import Trial
 
 UNSEEN = "reading it needs the compiled library"
 
@@ -23,7 +24,7 @@ def check(trial: Trial) -> Result:
     if trial.candidate.kind == "python" and not trial.sandbox.traits.sees_environment:
         unseen = UNSEEN
         trial.limits.append(f"the floating-point environment was not looked at: {UNSEEN}")
-    return trial.result("environment", unseen=unseen)
+    return conclusion(trial, "environment", unseen=unseen)
 
 
 def _blocked(trial: Trial) -> None:

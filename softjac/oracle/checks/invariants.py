@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from softjac.oracle.conclusion import Result, conclude
 from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.judging import overflowed
 from softjac.oracle.plan import Task
 from softjac.oracle.through_maximum import through_maximum
-from softjac.oracle.trial import Result, Trial
+from softjac.oracle.trial import Trial
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LENGTHS = (1, 2, 7, 64, 129, 1000, 65_543, 300_007, 1_048_583)
@@ -32,7 +33,7 @@ def check(trial: Trial) -> Result:
     made = trial.calls - calls
 
     def result() -> CheckResult:
-        found = trial.conclude("invariants", made)
+        found = conclude(trial, "invariants", made)
         found.worst_ratio = worst if np.isfinite(worst) and made else None
         return found
 

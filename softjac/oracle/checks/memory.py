@@ -9,9 +9,10 @@ from functools import partial
 import numpy as np
 
 from softjac.oracle.call import Layout, Side, View
+from softjac.oracle.conclusion import Result, conclusion
 from softjac.oracle.failure import Failure
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Result, Trial
+from softjac.oracle.trial import Trial
 
 VIEWS: tuple[View, ...] = ("contiguous", "strided", "transposed", "reversed", "broadcast")
 SIDES: tuple[Side, ...] = ("end", "start")
@@ -40,7 +41,7 @@ def check(trial: Trial) -> Result:
         trial.progress("memory", done, len(queue))
     trial.failures += trial.harvest("memory", "changed", "outside", "raised")
     trial.failures += trial.harvest("memory", "fault", which=touches_memory)
-    return trial.result("memory", calls=calls)
+    return conclusion(trial, "memory", calls=calls)
 
 
 def touches_memory(failure: Failure) -> bool:

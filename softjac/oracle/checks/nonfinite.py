@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.inputs import NONFINITE
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Result, Trial
+from softjac.oracle.trial import Trial
 
 
 def check(trial: Trial) -> Result:
@@ -17,7 +18,7 @@ def check(trial: Trial) -> Result:
     same call are judged like any.
     """
     if "x" not in trial.candidate.inputs:
-        return trial.skipped("nonfinite", "takes no logits")
+        return skipped("nonfinite", "takes no logits")
     calls = trial.calls
     told: list[str] = []
     planned = (Task("masks", n, 8, trial.seed + 21) for n in (1, 2, 7, 8, 9, 33, 67, 200))
@@ -41,7 +42,7 @@ def check(trial: Trial) -> Result:
                     trial.failures.append(Failure("nonfinite", "policy", one, 0, detail))
     listed = ", ".join(dict.fromkeys(told))
     report = [f"not NaN, as JAX gives, for: {listed}"] if told else []
-    return trial.result("nonfinite", calls=calls, reported=report)
+    return conclusion(trial, "nonfinite", calls=calls, reported=report)
 
 
 def _beside(trial: Trial, task: Task) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from softjac.oracle.conclusion import NO_RESULT, Result, conclusion
 from softjac.oracle.failure import Batch, Failure, bits
 from softjac.oracle.guard import POISON
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import NO_RESULT, Result, Trial
+from softjac.oracle.trial import Trial
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LENGTHS = (1, 2, 3, 7, 8, 9, 16, 17, 33, 67, 129, 1000, 4099, 20_005, 65_537)
@@ -34,7 +35,7 @@ def check(trial: Trial) -> Result:
         for row in np.flatnonzero(differ & one.ok & other.ok)[:3]:
             trial.failures.append(Failure("output", kind, other, int(row), detail))
     trial.failures += trial.harvest("output", "shape", "dtype")
-    return trial.result("output", calls=calls, unseen="" if compared else NO_RESULT)
+    return conclusion(trial, "output", calls=calls, unseen="" if compared else NO_RESULT)
 
 
 def _added(trial: Trial, one: Batch, other: Batch) -> Array:

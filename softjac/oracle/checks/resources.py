@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Failure
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Result, Trial
+from softjac.oracle.trial import Trial
 
 
 def check(trial: Trial) -> Result:
@@ -12,7 +13,7 @@ def check(trial: Trial) -> Result:
     lengths = (n for n in (1000, 16, 8, 1) if trial.elements(n) <= 1000)
     task = next(trial.possible(Task("random", n, 4, trial.seed) for n in lengths), None)
     if task is None:
-        return trial.skipped("resources", "no length that was tried is allowed")
+        return skipped("resources", "no length that was tried is allowed")
     inputs, [call, *_] = trial.calls_of(task)
     once = max(trial.pace.predicted(task.n), 2e-5) * call.rows
     grown = trial.sandbox.soak(call, int(min(trial.effort.soak, max(50, 2.0 / once))))
@@ -32,6 +33,6 @@ def check(trial: Trial) -> Result:
     if grown.descriptors > 0:
         told.append(f"{grown.descriptors} file descriptors")
     detail = f"{grown.calls} calls leave {', '.join(told)}" if told else ""
-    return trial.result(
-        "resources", calls=trial.calls - grown.calls, reported=[detail] if told else []
+    return conclusion(
+        trial, "resources", calls=trial.calls - grown.calls, reported=[detail] if told else []
     )

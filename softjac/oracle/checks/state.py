@@ -8,9 +8,10 @@ from functools import partial
 import numpy as np
 
 from softjac.oracle.call import Layout
+from softjac.oracle.conclusion import Result, conclusion
 from softjac.oracle.failure import Batch, Failure, bits
 from softjac.oracle.plan import ROOMY, Task
-from softjac.oracle.trial import Result, Trial
+from softjac.oracle.trial import Trial
 
 # How often a call is made that goes wrong once in a thousand times.
 REPEATS = 1200
@@ -47,7 +48,7 @@ def check(trial: Trial) -> Result:
             if (bits(first.got) != bits(moved.got))[both].any():
                 told.append(f"other bits at another address (n = {task.n}): peels to alignment")
     trial.failures += trial.harvest("state", "reused")
-    return trial.result("state", calls=calls, reported=told[:1])
+    return conclusion(trial, "state", calls=calls, reported=told[:1])
 
 
 def _compare(trial: Trial, first: Batch, again: Batch, when: str) -> None:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Batch, Failure, bits
 from softjac.oracle.plan import Task
-from softjac.oracle.trial import Result, Trial
+from softjac.oracle.trial import Trial
 
 THREADS = 4
 LENGTHS = (65_536, 16_384, 4_096, 1_000, 200, 24)
@@ -24,7 +25,7 @@ STARTS = {"quick": 1, "standard": 8, "thorough": 40}
 def check(trial: Trial) -> Result:
     """Starts calls together, long enough to meet: n = 65536 where they are affordable at once."""
     if not trial.candidate.reentrant:
-        return trial.skipped("threads", "claims one caller at a time")
+        return skipped("threads", "claims one caller at a time")
     calls = trial.calls
     quick = trial.effort.name == "quick"
     lengths = (65_536, 1_000, 200) if quick else LENGTHS
@@ -36,7 +37,7 @@ def check(trial: Trial) -> Result:
     for _ in range(STARTS[trial.effort.name] if first else 0):
         if trial.fails("threads") or _together(trial, first, 1):
             break
-    return trial.result("threads", calls=calls)
+    return conclusion(trial, "threads", calls=calls)
 
 
 def _alone(trial: Trial, n: int, rows: int) -> list[Batch]:

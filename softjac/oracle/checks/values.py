@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from softjac.oracle import judge_process
+from softjac.oracle.conclusion import Result, conclude
 from softjac.oracle.failure import Batch
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.pace import Clock
 from softjac.oracle.plan import Task, lengths, tasks
 from softjac.oracle.probe import probe
 from softjac.oracle.shapes import LONGER
-from softjac.oracle.trial import Result, Trial
+from softjac.oracle.trial import Trial
 
 # From here on a length that the preconditions exclude is replaced by one near it.
 DENSE = 130
@@ -52,7 +53,7 @@ def check(trial: Trial) -> Result:
 
     def result() -> CheckResult:
         told = f"on {suspects} random rows the sum is off by more than 6 √n u"
-        return trial.conclude("values", calls, suspect=told if suspects >= 3 else "")
+        return conclude(trial, "values", calls, suspect=told if suspects >= 3 else "")
 
     return result
 
