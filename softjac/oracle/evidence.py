@@ -18,7 +18,7 @@ __all__ = ["Evidence", "evidence", "near", "wrong_places"]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 FAILING, PASSING = 24, 40  # batches looked at
-EXTREME = ("huge", "largest", "far", "subnormal", "enormous", "scales")
+EXTREME = ("huge", "largest", "far", "subnormal", "enormous", "scales", "lone")
 
 
 class Evidence:

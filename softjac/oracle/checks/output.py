@@ -13,14 +13,14 @@ from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
 Array = np.ndarray[Any, np.dtype[Any]]
-LENGTHS = (1, 2, 3, 7, 8, 9, 16, 17, 33, 67, 129, 1000, 4099, 20_005, 65_537)
+LENGTHS = (1, 2, 3, 7, 8, 9, 16, 17, 33, 67, 129, 1000, 4099, 20_005)
 
 
 def check(trial: Trial) -> Result:
     """Runs the same calls over two kinds of poison: no bit of either may shine through."""
     calls = trial.calls
     queue = list(
-        trial.possible(Task("kinds", n, 9 if n <= 5000 else 2, trial.seed + 5) for n in LENGTHS)
+        trial.possible(Task("kinds", n, 9 if n <= 5000 else 1, trial.seed + 5) for n in LENGTHS)
     )
     pairs = zip(trial.run(queue, poison="nan"), trial.run(queue, poison="finite"), strict=True)
     compared = 0
