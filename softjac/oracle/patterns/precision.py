@@ -92,13 +92,17 @@ def logarithm(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """log_softmax at the largest logit, which is the logarithm of the sum alone, has few bits."""
     if trial.op.name != "log_softmax":
         return
-    shown = [
-        -item.got[item.failed & item.plain][item.sample.gap[item.failed & item.plain] == 0.0]
-        for item in items
-    ]
+    wrong, right = [np.empty(0)], [np.empty(0)]
+    for item in items:
+        top = item.sample.gap == 0.0
+        for rows, shown in ((item.failed, wrong), (item.passed, right)):
+            kept = rows & item.plain
+            shown.append(-item.got[kept][top[kept]])
+    others = np.concatenate(right)
     for bits in NARROWER.get(trial.precision.name, ()):
-        if shown and have_bits(np.concatenate(shown), bits, 0.0):
-            yield "low-precision", 1.0, f"the logarithm of the sum has {bits} bits"
+        if have_bits(np.concatenate(wrong), bits, 0.0):
+            if not others.any() or have_bits(others, bits, 0.0, least=1):
+                yield "low-precision", 1.0, f"the logarithm of the sum has {bits} bits"
             return
 
 
