@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from softjac.oracle.call import Layout
 from softjac.oracle.inputs import LOGITS, NONFINITE, VECTORS, Row
 
-__all__ = ["EFFORTS", "Effort", "Task", "edges", "lengths", "tasks"]
+__all__ = ["EDGED", "EFFORTS", "Effort", "Task", "edges", "lengths", "tasks"]
 
 LOGIT_KINDS = tuple(LOGITS)
 VECTOR_KINDS = tuple(VECTORS)

@@ -10,7 +10,7 @@ import numpy as np
 from softjac.oracle.evidence import Evidence
 from softjac.oracle.inquiry import ask, overflowing
 from softjac.oracle.patterns.weights import counts_of
-from softjac.oracle.plan import VOCABULARIES, Task
+from softjac.oracle.plan import EDGED, VOCABULARIES, Task
 from softjac.oracle.trial import Trial
 
 __all__ = ["between", "lengths", "offsets", "strides"]
@@ -40,7 +40,8 @@ def _split(trial: Trial) -> tuple[set[int], set[int]]:
     values = [f for f in trial.failures if f.kind in ("value", "relation")]
     failing = {f.batch.task.n for f in values if f.check != "threads"} | trial.wrong_lengths
     spoilt = {failure.batch.task.n for failure in values}  # by threads, too
-    return failing, trial.lengths - failing - spoilt - set(VOCABULARIES)  # two rows: too little
+    few = {*VOCABULARIES, *EDGED}  # too few rows were tried
+    return failing, trial.lengths - failing - spoilt - few
 
 
 def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
