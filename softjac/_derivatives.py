@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
+import jax
 import jax.numpy as jnp
 
 from softjac._classes import Classes
@@ -21,6 +22,8 @@ __all__ = [
     "softmax_jvp",
     "softmax_vjp",
 ]
+
+Result = TypeVar("Result")
 
 
 def softmax_vjp(y: ArrayLike, dy: ArrayLike, axis: Axis = -1) -> Array:
@@ -282,12 +285,13 @@ def class_axes(function: str, y: Array, axis: Axis) -> Classes:
     return Classes(counted)
 
 
-def in_float32(formula: Any, *arguments: Any) -> Array:
-    """Compute sixteen-bit arrays in float32 and round once, at the end."""
+def in_float32(formula: Callable[..., Result], *arguments: Any) -> Result:
+    """Compute sixteen-bit arrays in float32 and round once, at the end: one result, or several."""
     dtype = arguments[0].dtype
     wide = (a.astype(jnp.float32) if getattr(a, "dtype", None) == dtype else a for a in arguments)
-    result: Array = formula(*(wide if dtype.itemsize <= 2 else arguments))
-    return result.astype(dtype)
+    results = formula(*(wide if dtype.itemsize <= 2 else arguments))
+    rounded: Result = jax.tree.map(lambda result: result.astype(dtype), results)
+    return rounded
 
 
 def _floats(function: str, **arrays: ArrayLike) -> list[Array]:

@@ -11,7 +11,7 @@ Everything is on JAX's own runtime: collectives by XLA, derivatives of any order
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
@@ -337,7 +337,12 @@ def _arguments(
 
 
 def _product(
-    function: str, formula: Any, y: ArrayLike, t: ArrayLike, name: str, mesh_axis: Hashable
+    function: str,
+    formula: Callable[..., Array],
+    y: ArrayLike,
+    t: ArrayLike,
+    name: str,
+    mesh_axis: Hashable,
 ) -> Array:
     """A product, its arguments checked."""
     result, vector, _ = _derivatives._operands(f"sharded.{function}", y, t, name, None)

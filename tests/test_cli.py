@@ -207,34 +207,19 @@ def test_github_gets_annotations(
         ("verfy", "No such command 'verfy'"),
         ("show one", "'one' is not a valid float"),
         ("diagnoses diagonal", "did you mean diagonal-only?"),
-    ],
-)
-def test_errors_are_one_line_and_status_2(
-    command: Command, asked: dict[str, Any], words: str, message: str
-) -> None:
-    """What cannot run ends with 2 and one line that says what to do."""
-    status, _, errors = command(*words.split())
-    assert status == 2
-    assert errors.startswith("softjac: ")
-    assert message in errors
-    assert errors.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    "words, message",
-    [
         ("replay STRING m:f", "--op is missing"),
         ("verify m:f --op softmax --seed -1", "-1 is not in the range"),
         ("verify m:f --op softmax --seed 4294967296", "is not in the range"),
         ("verify m:f --op softmax --json /dev/null/x", "cannot write /dev/null/x"),
     ],
 )
-def test_nothing_is_judged_where_something_is_wrong(
+def test_errors_are_one_line_and_status_2(
     command: Command, asked: dict[str, Any], words: str, message: str
 ) -> None:
-    """A slip in what is asked is found before minutes are spent on it."""
+    """What cannot run ends with 2 and one line that says what to do, before anything is judged."""
     status, _, errors = command(*words.split())
     assert (status, asked) == (2, {})
+    assert errors.startswith("softjac: ")
     assert message in errors
     assert errors.count("\n") == 1
 

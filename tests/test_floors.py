@@ -24,7 +24,7 @@ FLOORS = {
     3: "layers lineax sharded native oracle/bounds oracle/fit oracle/op oracle/reference",
     4: "oracle/ops oracle/inputs oracle/mistakes oracle/plan oracle/through_maximum",
     5: "oracle/candidate oracle/failure",
-    6: "oracle/awaited oracle/judge_process oracle/judging oracle/shapes",
+    6: "oracle/awaited oracle/incidents oracle/judge_process oracle/judging oracle/shapes",
     7: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "
        "oracle/conclusion oracle/probe",
     8: "oracle/diagnosis oracle/evidence oracle/formulas oracle/inquiry oracle/patterns "

@@ -20,11 +20,11 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from softjac import _derivatives, _softmax
+from softjac import _derivatives
 from softjac._classes import Classes
 from softjac._errors import ArgumentError, LibraryMissingError
 from softjac._product import product
-from softjac.native import _library
+from softjac.native import _formulas, _library
 
 __all__ = ["apply", "cross_entropy"]
 
@@ -70,18 +70,18 @@ def _primitive(op: str, formula: Callable[..., Any], *, multiple: bool = False) 
     """A primitive that is the library's `op` on CPUs and `formula` elsewhere."""
     primitive: Any = Primitive(f"softjac_{op}")
     primitive.multiple_results = multiple
-    formula = _rounded_once(formula)
+    meaning = _formulas.rounded_once(formula)
 
     def result_types(*operands: Any, **parameters: Any) -> Any:
         """What the formula would give, sharding and varying axes included."""
         del parameters["alias"]
-        types = jax.make_jaxpr(functools.partial(formula, **parameters))(*operands).out_avals
+        types = jax.make_jaxpr(functools.partial(meaning, **parameters))(*operands).out_avals
         return types if multiple else types[0]
 
     def in_jax(context: Any, *operands: Any, **parameters: Any) -> Any:
         """The formula."""
         del parameters["alias"]
-        return mlir.lower_fun(formula, multiple_results=multiple)(context, *operands, **parameters)
+        return mlir.lower_fun(meaning, multiple_results=multiple)(context, *operands, **parameters)
 
     def on_cpu(context: Any, *operands: Any, alias: int | None, scale: float, **rest: Any) -> Any:
         """The call of the library."""
@@ -131,75 +131,16 @@ def _primitive(op: str, formula: Callable[..., Any], *, multiple: bool = False) 
     return primitive
 
 
-def _rounded_once(formula: Callable[..., Any]) -> Callable[..., Any]:
-    """A formula that computes 16-bit arrays in float32, factor and all, as the kernels do."""
-
-    def formula_of_wide(*operands: Any, **parameters: Any) -> Any:
-        dtype = operands[0].dtype
-        if dtype.itemsize > 2:
-            return formula(*operands, **parameters)
-        wide = [o.astype(jnp.float32) if o.dtype == dtype else o for o in operands]
-        return jax.tree.map(lambda result: result.astype(dtype), formula(*wide, **parameters))
-
-    return formula_of_wide
-
-
-# The formulas in pure JAX, each the meaning of its primitive.
-
-
-def _product(y: Any, t: Any, *, scale: float) -> Any:
-    return _scaled(_derivatives.softmax_vjp(y, t), scale)
-
-
-def _product_from_logits(x: Any, t: Any, *, scale: float) -> Any:
-    return _product(_softmax.softmax(x, scale=scale), t, scale=scale)
-
-
-def _log_vjp(y: Any, t: Any, *, scale: float) -> Any:
-    return _scaled(_derivatives.log_softmax_vjp(y, t), scale)
-
-
-def _log_jvp(y: Any, t: Any, *, scale: float) -> Any:
-    return _scaled(_derivatives.log_softmax_jvp(y, t), scale)
-
-
-def _jacobian(y: Any, *, scale: float) -> Any:
-    return _scaled(_derivatives.softmax_jacobian(y), scale)
-
-
-def _log_jacobian(y: Any, *, scale: float) -> Any:
-    return _scaled(_derivatives.log_softmax_jacobian(y), scale)
-
-
-def _scaled(value: Any, scale: float) -> Any:
-    return value if scale == 1.0 else value * jnp.asarray(scale, value.dtype)
-
-
-def _entropy(x: Any, target: Any, *, scale: float, derivative: bool) -> list[Any]:
-    """The loss, and its derivative by the logits where that is wanted.
-
-    A label that is no class makes both NaN, in the kernel as well.
-    """
-    log_y = _softmax.log_softmax(x, scale=scale)
-    if jnp.issubdtype(target.dtype, jnp.integer):
-        n = x.shape[-1]
-        is_class = ((target >= 0) & (target < n))[..., None]
-        target = jnp.where(is_class, jax.nn.one_hot(target, n, dtype=x.dtype), jnp.nan)
-    terms = jnp.where(target == 0, 0, -target * log_y)
-    dx = [_scaled(-_derivatives.log_softmax_vjp(log_y, target), scale)] if derivative else []
-    return [jnp.sum(terms, -1), *dx]
-
-
-_softmax_p = _primitive("softmax", lambda x, *, scale: _softmax.softmax(x, scale=scale))
-_log_softmax_p = _primitive("log_softmax", lambda x, *, scale: _softmax.log_softmax(x, scale=scale))
-_product_p = _primitive("softmax_product", _product)
-_from_logits_p = _primitive("softmax_vjp_from_logits", _product_from_logits)
-_log_vjp_p = _primitive("log_softmax_vjp", _log_vjp)
-_log_jvp_p = _primitive("log_softmax_jvp", _log_jvp)
-_jacobian_p = _primitive("softmax_jacobian", _jacobian)
-_log_jacobian_p = _primitive("log_softmax_jacobian", _log_jacobian)
-_entropy_p = _primitive("cross_entropy", _entropy, multiple=True)
-_entropy_labels_p = _primitive("cross_entropy_labels", _entropy, multiple=True)
+_softmax_p = _primitive("softmax", _formulas.softmax)
+_log_softmax_p = _primitive("log_softmax", _formulas.log_softmax)
+_product_p = _primitive("softmax_product", _formulas.product)
+_from_logits_p = _primitive("softmax_vjp_from_logits", _formulas.product_from_logits)
+_log_vjp_p = _primitive("log_softmax_vjp", _formulas.log_vjp)
+_log_jvp_p = _primitive("log_softmax_jvp", _formulas.log_jvp)
+_jacobian_p = _primitive("softmax_jacobian", _formulas.jacobian)
+_log_jacobian_p = _primitive("log_softmax_jacobian", _formulas.log_jacobian)
+_entropy_p = _primitive("cross_entropy", _formulas.entropy, multiple=True)
+_entropy_labels_p = _primitive("cross_entropy_labels", _formulas.entropy, multiple=True)
 
 _OPS = (
     "softmax",
@@ -265,34 +206,34 @@ def _product_change(y: Any, t: Any, y_dot: Any, scale: float) -> Any:
     def formula(y: Any, t: Any, y_dot: Any) -> Any:
         mean_free = product(y, t, kind="log", classes=Classes((y.ndim - 1,)))
         change = jnp.sum(y_dot * t, -1, keepdims=True)
-        return _scaled(y_dot * mean_free - y * change, scale)
+        return _formulas.scaled(y_dot * mean_free - y * change, scale)
 
     return _derivatives.in_float32(formula, y, t, y_dot)
 
 
 def _log_vjp_change(y: Any, t: Any, y_dot: Any, scale: float) -> Any:
     """The change of (I - p 1ᵀ) t, p = exp(y), along y_dot."""
-    return _scaled(-jnp.exp(y) * y_dot * jnp.sum(t, -1, keepdims=True), scale)
+    return _formulas.scaled(-jnp.exp(y) * y_dot * jnp.sum(t, -1, keepdims=True), scale)
 
 
 def _log_jvp_change(y: Any, t: Any, y_dot: Any, scale: float) -> Any:
     """The change of (I - 1 pᵀ) t, p = exp(y), along y_dot."""
     change = jnp.sum(jnp.exp(y) * y_dot * t, -1, keepdims=True)
-    return _scaled(jnp.broadcast_to(-change, t.shape), scale)
+    return _formulas.scaled(jnp.broadcast_to(-change, t.shape), scale)
 
 
 def _jacobian_jvp(primals: Any, tangents: Any, *, scale: float, **_alias: Any) -> Any:
     (y,), (y_dot,) = primals, tangents
     outer = y_dot[..., :, None] * y[..., None, :] + y[..., :, None] * y_dot[..., None, :]
     diagonal = y_dot[..., :, None] * jnp.eye(y.shape[-1], dtype=y.dtype)
-    return _jacobian_p.bind(y, scale=scale, alias=None), _scaled(diagonal - outer, scale)
+    return _jacobian_p.bind(y, scale=scale, alias=None), _formulas.scaled(diagonal - outer, scale)
 
 
 def _log_jacobian_jvp(primals: Any, tangents: Any, *, scale: float, **_alias: Any) -> Any:
     (y,), (y_dot,) = primals, tangents
     result = _log_jacobian_p.bind(y, scale=scale, alias=None)
     change = -(jnp.exp(y) * y_dot)[..., None, :]
-    return result, _scaled(jnp.broadcast_to(change, result.shape), scale)
+    return result, _formulas.scaled(jnp.broadcast_to(change, result.shape), scale)
 
 
 def _from_logits_jvp(primals: Any, tangents: Any, *, scale: float, **_alias: Any) -> Any:
@@ -316,7 +257,9 @@ def _entropy_jvp(
         loss_parts.append(jnp.sum(dx * x_dot, -1))
         y = _softmax_p.bind(x, scale=scale, alias=None)
         mass = 1 if labels else jnp.sum(target, -1, keepdims=True)
-        dx_parts.append(_scaled(mass * _product_p.bind(y, x_dot, scale=scale, alias=None), scale))
+        dx_parts.append(
+            _formulas.scaled(mass * _product_p.bind(y, x_dot, scale=scale, alias=None), scale)
+        )
     if not labels and type(target_dot) is not ad.Zero:
         log_y = _log_softmax_p.bind(x, scale=scale, alias=None)
         finite = jnp.where(jnp.isneginf(log_y), 0, log_y)  # 0 · -inf: a masked class counts nothing

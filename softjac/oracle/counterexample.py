@@ -15,7 +15,7 @@ from softjac.oracle.findings import Counterexample
 from softjac.oracle.plan import EFFORTS, Effort, Task
 from softjac.oracle.trial import Trial
 
-__all__ = ["Replay", "counterexamples", "encode", "parse", "rerun"]
+__all__ = ["Replay", "counterexamples", "encode", "fails_anew", "parse", "rerun"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -60,12 +60,15 @@ def _is_wrong(trial: Trial, failure: Failure) -> bool:
 
 def _fails_alone(trial: Trial, failure: Failure) -> bool:
     """Whether a failing value is wrong in a new process too."""
-    if failure.kind != "value" or trial.candidate.kind != "c":
-        return True
+    return failure.kind != "value" or trial.candidate.kind != "c" or fails_anew(trial, failure)
+
+
+def fails_anew(trial: Trial, failure: Failure, *, times: int = 1) -> bool:
+    """Whether a failing call is wrong in a new process each of so many times."""
     with trial.anew():
-        batch = trial.run_aside([failure.batch.task])[0]
-    trial.judge([batch])
-    return bool(batch.failed().any())
+        batches = trial.run_aside([failure.batch.task] * times)
+    trial.judge(batches)
+    return all(batch.failed().any() for batch in batches)
 
 
 def shrink(trial: Trial, failure: Failure) -> Failure:

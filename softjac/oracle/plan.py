@@ -45,11 +45,12 @@ SIMPLE = (
 )
 
 
-# Lengths of which only the edges are looked at: powers of two, and others that leave all kinds of
-# rests.
-EDGED = (512, 2048, 8192, 16_388, 20_005, 24_598, 32_768, 40_003, 65_536)
+# Lengths of which `quick` looks at the edges only: powers of two, and others that leave all kinds
+# of rests. Of one of them each lane is an edge, where there is more time.
+LANED = 20_005
+EDGED = (512, 2048, 8192, 16_388, LANED, 24_598, 32_768, 40_003, 65_536)
 
-# How many edges of one row, in elements.
+# How many edges of one length are looked at: rows of so many elements together.
 EDGES = 400_000
 
 # Values are judged where a small access outside an array does no harm: `memory` looks for those.
@@ -192,7 +193,7 @@ def tasks(
     if n in VOCABULARIES:
         yield [Task("plain", n, 2, seed + n % 4, scale=scale)]
         return
-    most = EDGES if effort.name == "quick" else 4 * EDGES if n == EDGED[4] else 2 * EDGES
+    most = EDGES if effort.name == "quick" else 4 * EDGES if n == LANED else 2 * EDGES
     ends = Task("edges", n, max(1, min(len(edges(n)), most // n)), seed, scale=scale)
     if n in EDGED and effort.name == "quick":
         yield [replace(ends, rows=min(ends.rows, 7))]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from softjac.oracle.counterexample import fails_anew
 from softjac.oracle.failure import Batch, Failure, bits
 from softjac.oracle.guard import POISON
 from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
@@ -26,8 +27,9 @@ HEAP = ("malloc", "free(", "realloc(", "corrupt", "munmap_chunk", "smallbin", "f
 
 def explain_by_symptom(trial: Trial) -> Iterator[Explained]:
     """(identifier, share explained, evidence) for every behaviour that has a name."""
+    of_threads = _is_of_threads(trial)
     for failure in trial.failures:
-        if failure.check == "threads" and _is_of_threads(trial):
+        if failure.check == "threads" and of_threads:
             continue  # what it did to the process follows from that
         identifier = _of_one(trial, failure)
         if identifier:
@@ -220,10 +222,10 @@ def _repeated(trial: Trial, failure: Failure) -> list[Batch]:
 
 def _of_threads(trial: Trial) -> Iterator[Explained]:
     """Wrong only when called from several threads."""
-    mine = [failure for failure in trial.failures if failure.check == "threads"]
     if not _is_of_threads(trial):
         return
-    if mine[0].kind == "value" and _fails_first(trial, mine[0]):
+    mine = [failure for failure in trial.failures if failure.check == "threads"]
+    if mine[0].kind == "value" and fails_anew(trial, mine[0]):
         yield "stale-state", 1.0, "the first call of a process is wrong, on one thread too"
     else:
         yield "not-thread-safe", 1.0, mine[0].told()
@@ -235,14 +237,6 @@ def _is_of_threads(trial: Trial) -> bool:
     alone = {failure.kind for failure in trial.failures if failure.check != "threads"}
     harm = {"value", "shape", "fault", "exit", "lost"}
     return bool(mine) and not alone & {*harm, mine[0].kind}
-
-
-def _fails_first(trial: Trial, failure: Failure) -> bool:
-    """Whether a call alone is wrong in a new process."""
-    with trial.anew():
-        batch = trial.run_aside([failure.batch.task])[0]
-    trial.judge([batch])
-    return bool(batch.failed().any())
 
 
 def _of_aliasing(trial: Trial) -> Iterator[Explained]:

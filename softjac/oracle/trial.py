@@ -15,8 +15,9 @@ from softjac.oracle import judge_process
 from softjac.oracle.awaited import Awaited
 from softjac.oracle.call import Call, Outcome
 from softjac.oracle.candidate import Candidate, open_sandbox
-from softjac.oracle.failure import Batch, Failure, beside
+from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.fit import Judged
+from softjac.oracle.incidents import fits, incidents_of
 from softjac.oracle.inputs import make, storage
 from softjac.oracle.judging import judge_rows
 from softjac.oracle.op import Op
@@ -215,9 +216,10 @@ class Trial:
         got = np.full((rows, width), np.nan)
         ok = np.zeros(rows, bool)
         step = rows if len(outcomes) == 1 else 1
+        shape = (step, task.n, task.n) if self.op.output == "jac" else (step, task.n)
         for number, outcome in enumerate(outcomes):
             part = slice(number * step, (number + 1) * step)
-            if outcome.status == "ok" and self.fits(outcome, step, task.n):
+            if outcome.status == "ok" and fits(outcome, shape):
                 assert outcome.output is not None
                 got[part] = outcome.output.reshape(step, width)
                 ok[part] = True
@@ -225,34 +227,15 @@ class Trial:
         processor = sum(outcome.processor for outcome in outcomes)
         batch = Batch(task, inputs, [], got, ok, seconds, processor)
         for number, outcome in enumerate(outcomes):
-            happened = list(self.incidents_of(outcome, step, task))
+            if outcome.status == "hang":
+                self.shapes.hung.add(task.n)
+            happened = list(incidents_of(outcome, shape, self.dtype))
             if happened:
                 bare = replace(outcome, output=None)
                 batch.outcomes.append(bare)
                 for kind, detail in happened:
                     self.incidents.append(Failure("", kind, batch, number * step, detail, bare))
         return batch
-
-    def incidents_of(self, outcome: Outcome, rows: int, task: Task) -> Iterator[tuple[str, str]]:
-        """What happened in a call beside its values: the checks pick up what is theirs."""
-        if outcome.status == "hang":
-            self.shapes.hung.add(task.n)
-        if outcome.status != "ok":
-            yield outcome.status, outcome.message
-        elif outcome.output is None:
-            yield "shape", "no array came back"
-        elif not self.fits(outcome, rows, task.n):
-            yield "shape", f"an array of shape {outcome.output.shape} came back"
-        elif outcome.output.dtype != self.dtype:
-            yield "dtype", f"{outcome.output.dtype} came back for {self.dtype} arguments"
-        if outcome.reused:
-            yield "reused", "the array returned before was overwritten"
-        for role in outcome.changed:
-            yield "changed", role
-        for role, offset in outcome.outside:
-            yield "outside", f"written {beside(role, offset)}"
-        for what in outcome.environment:
-            yield "environment", what
 
     def harvest(
         self, check: str, *kinds: str, which: Callable[[Failure], bool] = lambda failure: True
@@ -266,13 +249,6 @@ class Trial:
             incident.check = check
         self.incidents = left
         return found
-
-    def fits(self, outcome: Outcome, rows: int, n: int) -> bool:
-        """Whether an output has the shape it must have."""
-        if outcome.output is None:
-            return False
-        wanted = (rows, n, n) if self.op.output == "jac" else (rows, n)
-        return bool(outcome.output.shape == wanted)
 
     def sample(self, inputs: dict[str, Array], scale: float) -> Sample:
         """Inputs as bounds and mistakes see them."""

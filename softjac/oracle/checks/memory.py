@@ -62,36 +62,36 @@ def _tasks(trial: Trial) -> Iterator[Task]:
                 yield Task("kinds", n, 8, trial.seed, layout=Layout(view=view))
         return
     step = max(1, trial.candidate.align // trial.dtype.itemsize)
-    rows = 3 if trial.candidate.takes_rows else 1
+    several = trial.candidate.takes_rows
     for n in (*lengths, *LONG):
+        rows = 3 if several and n <= 1000 else 1
         for number, side in enumerate(SIDES):
-            few = rows if n <= 1000 else 1
-            yield Task("kinds", n, few, trial.seed + number, layout=Layout(side=side))
+            yield Task("kinds", n, rows, trial.seed + number, layout=Layout(side=side))
     offsets = range(step, 64 // trial.dtype.itemsize + 1, step)
     for n in (1, 5, 8, 16, 33, 64, 100) if quick else (1, 2, 3, 5, 8, 9, 16, 24, 33, 64, 100, 128):
         for offset in offsets:
             for side in SIDES:
                 layout = Layout(side=side, offset=offset)
-                yield Task("kinds", n, rows, trial.seed + 2, layout=layout)
+                yield Task("kinds", n, 3 if several else 1, trial.seed + 2, layout=layout)
     for n in LONG[:2]:
         for offset in offsets:
             yield Task("kinds", n, 1, trial.seed + 2, layout=Layout(side="start", offset=offset))
     for n in (8, 16, 33, 64, 100, *LONG[:4]):  # all but one array aligned, and one alone
+        rows = 3 if several and n <= 1000 else 1
         for role in (*trial.candidate.inputs, trial.op.output):
             for offset in (0, 64 // trial.dtype.itemsize - step):
                 layout = Layout(side="start", offset=offset, apart=role)
-                few = rows if n <= 1000 else 1
-                yield Task("kinds", n, few, trial.seed + 2, layout=layout)
+                yield Task("kinds", n, rows, trial.seed + 2, layout=layout)
     if trial.candidate.strides:
         for n in (1, 2, 5, 8, 16, 33, 100):
             for gap, spread in GAPS:
                 layout = Layout(gap=gap * step, spread=spread * step)
                 yield Task("kinds", n, 7, trial.seed + 3, layout=layout)
         for n in (5, 16, 100, *LONG):  # kernels that take 8 or 16 rows at once
+            rows = 33 if n < 200 else 9 if n < 5000 else 2
             for gap, spread in GAPS[1:3]:
                 layout = Layout(gap=gap * step, spread=spread * step)
-                few = 33 if n < 200 else 9 if n < 5000 else 2
-                yield Task("kinds", n, few, trial.seed + 3, layout=layout)
+                yield Task("kinds", n, rows, trial.seed + 3, layout=layout)
 
 
 def _affords_many(trial: Trial) -> bool:

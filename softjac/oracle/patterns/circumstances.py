@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from softjac.oracle.counterexample import fails_anew
 from softjac.oracle.evidence import Evidence
-from softjac.oracle.failure import Batch, Failure, counted
+from softjac.oracle.failure import Batch, counted
 from softjac.oracle.guard import POISON
 from softjac.oracle.inquiry import overflowing
 from softjac.oracle.plan import Task
@@ -27,19 +28,14 @@ def layout(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Wrong after other calls, or at some alignments, only."""
     values = [failure for failure in trial.failures if failure.kind == "value"]
     checks = {failure.check for failure in values} - {"threads"}  # which spoil any place
-    if checks == {"state"} and not any(_is_steady(trial, failure) for failure in values[:10]):
+    if checks == {"state"} and not any(
+        fails_anew(trial, failure, times=2) for failure in values[:10]
+    ):
         yield "stale-state", 1.0, "wrong only after some calls, or before any"
     if checks == {"memory"} and trial.candidate.kind == "c":
         tasks = [f.batch.task for f in trial.failures if f.check == "memory" and f.kind == "value"]
         if all(task.layout.gap for task in tasks):
             yield "row-stride", 1.0, "wrong only where rows lie further apart than n"
-
-
-def _is_steady(trial: Trial, failure: Failure) -> bool:
-    """Whether a call is wrong in a new process, the first time and the second."""
-    with trial.anew():
-        twice = _again(trial, [failure.batch.task] * 2)
-    return all(batch.failed().any() for batch in twice)
 
 
 def gaps(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
