@@ -141,7 +141,7 @@ def fresh(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Rows that are wrong alone after other calls, but right in a new process."""
     failing = [item for item in items if item.failed.any() and item.got.size < 100_000]
     longest = Task("plain", max(trial.lengths, default=1), 1, trial.seed)  # it may be remembered
-    others = [t for t in (longest, *(i.batch.task for i in failing)) if trial.allows(t)]
+    others = [t for t in (*(i.batch.task for i in failing), longest) if trial.allows(t)]
     alone = [
         item.batch.task.single(int(row))  # two of a length: they may share what is kept
         for item in failing
