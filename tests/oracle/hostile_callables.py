@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import platform
 import sys
@@ -74,7 +75,9 @@ def leaves_things(y: Any, dy: Any) -> Any:
     """Leaves a thread, a descriptor and memory behind."""
     event = threading.Event()
     threading.Thread(target=event.wait, daemon=True).start()
-    kept.append((event, os.open(os.devnull, os.O_RDONLY), bytearray(100_000)))
+    pages = mmap.mmap(-1, 400_000)  # of the heap, a busy test process may have as much free
+    pages.write(bytes(len(pages)))
+    kept.append((event, os.open(os.devnull, os.O_RDONLY), pages))
     return right(y, dy)
 
 
