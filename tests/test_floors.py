@@ -16,7 +16,7 @@ FLOORS = {
        "oracle/catalogue",
     1: "_product _derivatives native/_numpy oracle/enclosure oracle/arrays oracle/assume "
        "oracle/claims oracle/compiler oracle/declaration oracle/derivatives oracle/pace "
-       "oracle/process oracle/roles oracle/signature oracle/sample oracle/symbols "
+       "oracle/process oracle/roles oracle/signature oracle/sample oracle/storage oracle/symbols "
        "oracle/reports/numbers oracle/reports/text",
     2: "_softmax _operator oracle/prototype oracle/targets oracle/batch oracle/native_sandbox "
        "oracle/python_call oracle/python_sandbox oracle/sandbox oracle/time_limit "
@@ -27,8 +27,8 @@ FLOORS = {
     6: "oracle/awaited oracle/incidents oracle/judge_process oracle/judging oracle/shapes",
     7: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "
        "oracle/conclusion oracle/probe",
-    8: "oracle/diagnosis oracle/evidence oracle/formulas oracle/inquiry oracle/patterns "
-       "oracle/symptoms",
+    8: "oracle/beside oracle/diagnosis oracle/evidence oracle/formulas oracle/inquiry "
+       "oracle/pairs oracle/patterns oracle/symptoms",
     9: "oracle/verdict",
     10: "oracle/reports oracle/config oracle/init oracle/run strategies",
     11: "cli __main__",

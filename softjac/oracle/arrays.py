@@ -18,7 +18,6 @@ __all__ = [
     "ArrayKind",
     "Arrays",
     "shares_memory",
-    "storage_dtype",
     "to_numpy",
     "wide_floats",
 ]
@@ -30,11 +29,6 @@ ArrayKind = Literal["numpy", "jax", "torch"]
 _KEPT_BYTES = 256 << 20
 _MOST_INPUTS = 2
 _AROUND = 0x7B  # of each byte beside a view: a huge number in every dtype
-
-
-def storage_dtype(name: str) -> np.dtype[Any]:
-    """The NumPy dtype of a dtype's name."""
-    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
 class Arrays:

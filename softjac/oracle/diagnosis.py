@@ -11,11 +11,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from softjac.oracle.beside import explain_beside
 from softjac.oracle.catalogue import CATALOGUE
 from softjac.oracle.findings import Diagnosis
 from softjac.oracle.formulas import explain_by_formula
+from softjac.oracle.pairs import explain_by_pair
 from softjac.oracle.patterns import explain_by_history, explain_by_pattern
-from softjac.oracle.symptoms import explain_by_symptom
+from softjac.oracle.symptoms import explain_by_chance, explain_by_symptom
 from softjac.oracle.trial import Trial
 
 __all__ = ["RANK", "diagnose"]
@@ -74,11 +76,17 @@ def _explanations(trial: Trial) -> list[tuple[str, float, str]]:
     found = list(explain_by_symptom(trial))
     if any(f.kind in ("value", "relation") and f.check != "threads" for f in trial.failures):
         known = {identifier for identifier, _, _ in found}
-        deeper = explain_by_history(trial) or _likeliest(explain_by_formula(trial))
+        deeper = explain_by_history(trial) or _by_formula(trial) or explain_by_chance(trial)
         if not deeper and not known & SPOIL_VALUES:
             deeper = explain_by_pattern(trial)
+        deeper += explain_beside(trial)
         found += [item for item in deeper if item[0] not in known]
     return found
+
+
+def _by_formula(trial: Trial) -> list[tuple[str, float, str]]:
+    """One formula, or two together."""
+    return _likeliest(explain_by_formula(trial)) or explain_by_pair(trial)
 
 
 def _likeliest(found: list[tuple[str, float, str]]) -> list[tuple[str, float, str]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from softjac.oracle.failure import Batch
+from softjac.oracle.failure import Batch, bits
 from softjac.oracle.fit import judge
 from softjac.oracle.plan import ROOMY, Task
 from softjac.oracle.sample import Sample
+from softjac.oracle.storage import held_before
 from softjac.oracle.trial import Trial
 
 __all__ = ["Evidence", "evidence", "near", "wrong_places"]
@@ -34,6 +36,8 @@ class Evidence:
             self.own = self._bound.own()
         self.failed = batch.failed()
         self.passed = batch.ok & ~self.failed
+        held = np.array(held_before(trial.candidate.dtype, "nan"))
+        self.unwritten = bits(self.got) == bits(held)
         specs = batch.task.specs()
         # what is subnormal, or nearly, is flushed or rounded as the candidate likes
         self.faint = np.abs(batch.exact) < 1e4 * trial.precision.tiny
@@ -41,6 +45,15 @@ class Evidence:
         self.vector = self.sample.vector if trial.op.vector and trial.op.output != "jac" else None
         self.precision = trial.precision
         self.positive = trial.op.name == "softmax"
+
+    @cached_property
+    def computed(self) -> Array:
+        """Which failing rows are wrong in an element that was written, or in none by itself."""
+        wrong = wrong_places(self)
+        found = np.zeros(len(self.failed), bool)
+        written = (wrong & ~self.unwritten[self.failed]).any(axis=1)
+        found[self.failed] = written | ~wrong.any(axis=1)
+        return found
 
     def refutes(self, made: Array, rows: Array) -> Array:
         """Which of these rows would be refuted, had the candidate made this of them."""

@@ -14,7 +14,7 @@ from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
 from softjac.oracle.trial import Trial
 
-__all__ = ["explain_by_formula"]
+__all__ = ["ENOUGH", "explain_by_formula", "share_of"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -32,7 +32,7 @@ def explain_by_formula(trial: Trial) -> list[tuple[str, float, str]]:
     for mistake in trial.op.mistakes:
         if mistake.layout and not trial.candidate.takes_rows:
             continue
-        share, rows = _share(mistake, items)
+        share, rows = share_of(mistake, items)
         if share >= ENOUGH:
             words = f"{mistake.id} gives the same on {share:.0%} of {counted(rows, 'failing row')}"
             found.append((mistake, share, words))
@@ -74,32 +74,34 @@ def _of_a_row(mistake: Mistake) -> bool:
     return not mistake.layout and (mistake.everywhere or mistake.id not in IN_VECTORS)
 
 
-def _share(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
+def share_of(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
     """Which part of the failing rows the mistake explains; 0 if it fails where others passed.
 
-    Rounding decides whether a row that is barely wrong fails: a quarter of the rows must be
-    foreseen to fail, and a row that passed contradicts only a prediction that is clearly wrong,
-    and is not what the candidate gave. Rows of which it leaves open all that is wrong are left out.
-    Neither they, nor extreme rows that it does not explain, may outnumber those that it does; and
-    in most of these it must leave at most half of the error.
+    Elements that were not written say nothing of a formula. Rounding decides whether a row that is
+    barely wrong fails: a quarter of the rows must be foreseen to fail, and a row that passed
+    contradicts only a prediction that is clearly wrong, and is not what the candidate gave. Rows of
+    which it leaves open all that is wrong are left out. Neither they, nor extreme rows that it does
+    not explain, may outnumber those that it does; and in most of these it must leave at most half
+    of the error.
     """
     explained = foreseen = judged = telling = nearer = left_open = strays = 0
     for item in items:
         if not mistake.applies(item.sample):
-            judged += int((item.failed & item.plain).sum())
+            judged += int((item.failed & item.computed & item.plain).sum())
             continue
         values, unsure, off, alike = _predicted(mistake, item)
         if _contradicted(item, off, alike):
             return 0.0, 0
+        failed = item.failed & item.computed
         undecided = alike & _left_open(item, unsure)
-        left_open += int(undecided.sum())
+        left_open += int((undecided & item.computed).sum())
         alike &= ~undecided
-        counts = item.failed & ~undecided & (item.plain | alike)
+        counts = failed & ~undecided & (item.plain | alike)
         judged += int(counts.sum())
         explained += int((counts & alike).sum())
         nearer += int((counts & alike & _nearer(item, values, unsure)).sum())
-        strays += int((item.failed & ~undecided & ~alike & ~item.plain).sum())
-        telling += int((item.failed & item.plain & alike).sum())
+        strays += int((failed & ~undecided & ~alike & ~item.plain).sum())
+        telling += int((failed & item.plain & alike).sum())
         faint = item.faint & (np.abs(values) < 1e4 * item.precision.tiny)
         made = np.where(unsure | (values == item.exact) | faint, item.exact, values)
         foreseen += int(item.refutes(made, counts & alike & (off <= 1.0)).sum())
@@ -119,6 +121,7 @@ def _predicted(mistake: Mistake, item: Evidence) -> tuple[Array, Array, Array, A
         predicted = np.ma.asarray(mistake.predict(item.sample)).reshape(item.got.shape)
         data = np.ma.getdata(predicted)
         unsure = np.ma.getmaskarray(predicted) & (np.isfinite(item.got) | ~np.isfinite(data))
+        unsure |= item.unwritten
         values = np.where(unsure, 0.0, data)
         sound = unsure | (values == item.exact) | item.faint
         off = np.where(sound, 0.0, np.abs(values - item.exact) / item.own).max(axis=1)
@@ -213,6 +216,6 @@ def _wrong_factor(
 
     flipped = part is whole and abs(factor + 1.0) < 1e-4
     name = "sign-flipped" if flipped else "wrong-factor"
-    share, rows = _share(Mistake(name, predicted), items)
+    share, rows = share_of(Mistake(name, predicted), items)
     if share >= ENOUGH:
         yield name, share, f"{factor:.7g} times {noun} on {counted(rows, 'failing row')}"

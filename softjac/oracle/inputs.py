@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from softjac.oracle.op import Op
 from softjac.oracle.precision import Precision
+from softjac.oracle.storage import storage
 
 __all__ = ["LOGITS", "LONE", "NONFINITE", "VECTORS", "Row", "make", "storage"]
 
@@ -239,11 +239,6 @@ VECTORS: dict[str, Callable[[_Noise], Array]] = {
     "tiny": lambda z: z.bell(20) * (1e-3 if z.precision.name == "float16" else 1e-20),
     "like-y": lambda z: np.full((len(z.keys), z.n), np.nan),  # replaced by the probabilities
 }
-
-
-def storage(name: str) -> np.dtype[Any]:
-    """The NumPy dtype of a dtype name; bfloat16 is ml_dtypes'."""
-    return np.dtype(ml_dtypes.bfloat16) if name == "bfloat16" else np.dtype(name)
 
 
 def make(

@@ -24,7 +24,6 @@ from softjac.oracle.arrays import (
     ArrayKind,
     Arrays,
     shares_memory,
-    storage_dtype,
     to_numpy,
     wide_floats,
 )
@@ -32,6 +31,7 @@ from softjac.oracle.call import Call, Growth, Layout, Outcome
 from softjac.oracle.channel import footprint
 from softjac.oracle.guard import environment_names, open_library
 from softjac.oracle.signature import callable_of
+from softjac.oracle.storage import storage
 
 __all__ = [
     "Caller",
@@ -216,7 +216,7 @@ class Caller:
 
     def _accepts(self, kind: ArrayKind) -> bool:
         """Whether a small call with this kind of array raises nothing."""
-        dtype = storage_dtype(self._plan.dtype)
+        dtype = storage(self._plan.dtype)
         rows = {role: np.array([EXAMPLES[role]] * 2, dtype) for role in self._plan.inputs}
         if self._plan.op.startswith("log") and "y" in rows:
             rows["y"] = np.log(rows["y"].astype(np.float64)).astype(dtype)

@@ -70,6 +70,19 @@ class Sample:
         other.__dict__["vector"] = v
         return other
 
+    def with_gap(self, gap: Array) -> Sample:
+        """The same sample, as if its logits lay so far below what is taken off them."""
+        other = self.take(np.arange(self.rows))
+        other.__dict__["gap"] = gap
+        return other
+
+    @cached_property
+    def unscaled(self) -> Sample:
+        """The same sample with a scale of 1."""
+        other = self.take(np.arange(self.rows))
+        other.scale = 1.0
+        return other
+
     @property
     def from_logits(self) -> bool:
         """Whether the candidate was given logits, not the result."""

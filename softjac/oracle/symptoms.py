@@ -9,11 +9,11 @@ import numpy as np
 
 from softjac.oracle.counterexample import fails_anew
 from softjac.oracle.failure import Batch, Failure, bits
-from softjac.oracle.guard import POISON
 from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
+from softjac.oracle.storage import held_before
 from softjac.oracle.trial import Trial
 
-__all__ = ["explain_by_symptom"]
+__all__ = ["explain_by_chance", "explain_by_symptom"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
@@ -150,8 +150,7 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
     mine = [failure for failure in trial.failures if failure.kind == "unwritten"]
     if not mine:
         return
-    pattern = POISON[trial.candidate.dtype]["finite"]
-    held = float(np.array([pattern], f"u{trial.dtype.itemsize}").view(trial.dtype)[0])
+    held = float(held_before(trial.candidate.dtype, "finite"))
     trial.judge([failure.batch for failure in mine if failure.batch.exact is None])
     kept = [_kept(failure, held) for failure in mine]
     if not any(places.any() for places in kept):
@@ -212,6 +211,20 @@ def _of_state(trial: Trial) -> Iterator[Explained]:
     else:
         by_chance = first.detail.startswith("at once")
     yield "nondeterministic" if by_chance else "stale-state", 1.0, first.told()
+
+
+def explain_by_chance(trial: Trial) -> list[Explained]:
+    """Other bits each time, in the longest failing call, which no check repeats."""
+    mine = [f for f in trial.failures if f.kind == "value" and f.check != "threads"]
+    if not mine or trial.candidate.kind != "c":
+        return []
+    longest = max(mine, key=lambda failure: failure.batch.task.n)
+    one, other = _repeated(trial, longest), _repeated(trial, longest)
+    noisy = any((bits(batch.got) != bits(one[1].got)).any() for batch in one[2:])
+    both = zip(one, other, strict=True)
+    if not noisy or all((bits(a.got) == bits(b.got)).all() for a, b in both):
+        return []  # what was kept of the calls before repeats itself
+    return [("nondeterministic", 1.0, f"{longest.told()}, and other bits each time")]
 
 
 def _repeated(trial: Trial, failure: Failure) -> list[Batch]:

@@ -18,7 +18,7 @@ from softjac.oracle.candidate import Candidate, open_sandbox
 from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.fit import Judged
 from softjac.oracle.incidents import fits, incidents_of
-from softjac.oracle.inputs import make, storage
+from softjac.oracle.inputs import make
 from softjac.oracle.judging import judge_rows
 from softjac.oracle.op import Op
 from softjac.oracle.ops import OPS
@@ -27,6 +27,7 @@ from softjac.oracle.plan import Effort, Task
 from softjac.oracle.precision import PRECISIONS, Precision
 from softjac.oracle.sample import Sample
 from softjac.oracle.shapes import Shapes
+from softjac.oracle.storage import storage
 
 __all__ = ["Trial"]
 

@@ -49,6 +49,7 @@ class Judgement:
     rows: int
     worst: float | None
     detail: str
+    both: bool = False
 
     @property
     def right(self) -> bool:
@@ -57,21 +58,26 @@ class Judgement:
 
     @property
     def named(self) -> str:
-        """How the first diagnosis compares: right, unknown, wrong, or nothing to name."""
+        """How the first diagnosis compares: right, unknown, wrong, or nothing to name.
+
+        Of two faults one alone is not right, and "unknown" speaks of the other.
+        """
         if not self.accepted or self.expected != "refuted" or not self.right:
             return ""
         first = self.diagnoses[0] if self.diagnoses else "unknown"
         if first in self.accepted:
-            return "right"
+            missing = self.both and not set(self.accepted) <= set(self.diagnoses)
+            return "unknown" if missing else "right"
         return "unknown" if first == "unknown" else "wrong"
 
 
 def judge(specimen: Specimen, effort: str, libraries: dict[Path, Path]) -> Judgement:
     """The oracle's word on one specimen, at an effort that can show what it has to show."""
     arguments = specimen.arguments()
-    expected, accepted, checks = "verified", (), ()
+    expected, accepted, checks, both = "verified", (), (), False
     if isinstance(specimen, Mutant):
         expected, accepted, checks = specimen.verdict, specimen.diagnoses, specimen.checks
+        both = specimen.both
         effort = max(effort, specimen.effort, key=EFFORTS.index)
     known = (specimen.name, specimen.op, specimen.dtype)
     started = time.perf_counter()
@@ -98,6 +104,7 @@ def judge(specimen: Specimen, effort: str, libraries: dict[Path, Path]) -> Judge
         report.rows,
         max(ratios, default=None),
         "; ".join([*(c.detail for c in failed), *report.limits]),
+        both,
     )
 
 
@@ -124,8 +131,9 @@ def line(judgement: Judgement) -> str:
     """One row of the table."""
     first = judgement.diagnoses[0] if judgement.diagnoses else "-"
     note = "" if judgement.right else f"  EXPECTED {judgement.expected}"
+    joint = " and " if judgement.both else " or "
     if judgement.named in ("wrong", "unknown"):
-        note += f"  NAME {judgement.named}: expected {' or '.join(judgement.accepted)}"
+        note += f"  NAME {judgement.named}: expected {joint.join(judgement.accepted)}"
     if not judgement.right:
         note += f"  {judgement.detail[:200]}"
     return (

@@ -5,7 +5,8 @@ docstring of a Python function: a sentence that says what it does, then one line
 
     @op | checks | diagnosis or diagnosis | option | option ...
 
-A right implementation has no checks and no diagnosis: `@op | option ...`. Options are those of
+Of two faults at once both names stand there: `diagnosis and diagnosis`. A right implementation has
+no checks and no diagnosis: `@op | option ...`. Options are those of
 `softjac.verify` (`assume n % 8 == 0`, `dtype float64`, `in_place dx=dy`, `accumulates`) and
 
     seen project#issue    where the mistake was found in public
@@ -82,10 +83,12 @@ class Mutant(Specimen):
 
     checks:    those that must fail, the principal one first.
     diagnoses: names that are right, the best first.
+    both:      it has two faults, and both must be named.
     """
 
     checks: tuple[str, ...] = ()
     diagnoses: tuple[str, ...] = ()
+    both: bool = False
     seen_in: tuple[str, ...] = ()
     verdict: str = "refuted"
     effort: str = "quick"
@@ -107,7 +110,8 @@ def mutants(folder: Path) -> list[Mutant]:
                 **fields,
                 options=options,
                 checks=tuple(re.split(r",\s*", checks)),
-                diagnoses=tuple(diagnoses.split(" or ")),
+                diagnoses=tuple(re.split(" or | and ", diagnoses)),
+                both=" and " in diagnoses,
                 seen_in=seen,
                 verdict=verdict,
                 effort=effort,

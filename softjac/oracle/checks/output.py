@@ -8,8 +8,8 @@ import numpy as np
 
 from softjac.oracle.conclusion import NO_RESULT, Result, conclusion
 from softjac.oracle.failure import Batch, Failure, bits
-from softjac.oracle.guard import POISON
 from softjac.oracle.plan import Task
+from softjac.oracle.storage import held_before
 from softjac.oracle.trial import Trial
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -40,8 +40,7 @@ def check(trial: Trial) -> Result:
 
 def _added(trial: Trial, one: Batch, other: Batch) -> Array:
     """Which rows are the poison plus what the same call adds to zeros, rounded once."""
-    pattern = POISON[trial.candidate.dtype]["finite"]
-    held = float(np.array([pattern], f"u{trial.dtype.itemsize}").view(trial.dtype)[0])
+    held = held_before(trial.candidate.dtype, "finite")
     unit = max(trial.precision.u, trial.precision.u_out)
     with np.errstate(all="ignore"):
         apart = np.abs(other.got - (held + one.got))

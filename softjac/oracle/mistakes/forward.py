@@ -226,7 +226,8 @@ def _copied_row(sample: Sample, row: int) -> Array:
 def _tail_unsummed(sample: Sample, lanes: int) -> Array:
     """The tail is computed, but not in the sum."""
     weights = np.exp(-sample.gap)
-    return np.asarray(weights / (weights * body(sample, lanes)).sum(axis=1, keepdims=True))
+    summed = np.where(body(sample, lanes), weights, 0.0)
+    return np.asarray(weights / summed.sum(axis=1, keepdims=True))
 
 
 def _tail_dropped(sample: Sample, lanes: int) -> Array:

@@ -10,9 +10,9 @@ import numpy as np
 from softjac.oracle.counterexample import fails_anew
 from softjac.oracle.evidence import Evidence
 from softjac.oracle.failure import Batch, counted
-from softjac.oracle.guard import POISON
 from softjac.oracle.inquiry import overflowing
 from softjac.oracle.plan import Task
+from softjac.oracle.storage import held_before
 from softjac.oracle.trial import Trial
 
 __all__ = ["following", "fresh", "gaps", "layout", "masked", "refilled", "rows"]
@@ -129,8 +129,7 @@ def _all_left(trial: Trial, items: list[Evidence]) -> bool:
     failing = [item for item in items if item.failed.any()]
     if not all(np.isnan(item.got[item.failed]).all() for item in failing):
         return False
-    finite = np.array([POISON[trial.candidate.dtype]["finite"]], f"u{trial.dtype.itemsize}")
-    held = float(finite.view(trial.dtype)[0])
+    held = held_before(trial.candidate.dtype, "finite")
     with trial.aside():
         again = trial.run([item.batch.task for item in failing[:4]], poison="finite")
     pairs = zip(failing, again, strict=False)

@@ -23,6 +23,8 @@ Explained = tuple[str, float, str]
 
 LENGTHS = (2, 3, 5, 8, 13, 29, 33, 57, 64, 77, 100, 130)
 VECTORS = (2, 4, 8, 16, 32, 64)
+BLOCKS = (128, 256, 512, 1024)  # of a long row
+LONG = 10_000  # so long a row's places are asked about
 ROWS = 5
 
 Counts = dict[int, tuple[Array, Array]]
@@ -32,7 +34,7 @@ Counts = dict[int, tuple[Array, Array]]
 def places(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Some places are counted not at all, or more than once."""
     counts = {}
-    longer = lengths(trial, (), least=131, most=2100)[:4]
+    longer = lengths(trial, (), least=131, most=LONG)[:4]
     for n in (*LENGTHS, *longer):
         found = counts_of(trial, n)
         if found is not None:
@@ -95,7 +97,7 @@ def counts_of(
 
 
 def _tail(wrong: Counts, counts: Counts) -> Iterator[Explained]:
-    """What is left after whole vectors, or the last element, is not counted."""
+    """What is left after whole vectors or blocks, or the last element, is not counted."""
     if all((count[:-1] == 1.0).all() and count[-1] == 0.0 for _, count in wrong.values()):
         odd = all(n % 2 for n in wrong) and any(n % 2 == 0 for n in counts)
         if odd or len(wrong) == len(counts):
@@ -105,7 +107,7 @@ def _tail(wrong: Counts, counts: Counts) -> Iterator[Explained]:
     low, high = min(wrong), max(wrong)
     within = {n: found for n, found in counts.items() if low <= n <= high}
     for some, where in ((counts, ""), (within, f" at lengths from {low} to {high}")):
-        for lanes in VECTORS:
+        for lanes in (*VECTORS, *BLOCKS):
             told = [(p < n // lanes * lanes, c) for n, (p, c) in some.items() if n >= lanes]
             if len(told) > 2 and all((count == inside).all() for inside, count in told):
                 words = f"the last n mod {lanes} elements do not enter the sum{where}"

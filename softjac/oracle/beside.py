@@ -1,0 +1,63 @@
+"""Circumstances that change wrong values into others: a fault beside the one in the formula.
+
+A call is made again without the circumstance. Where that gives other values, by far more than
+rounding, and gives them each time, the circumstance does harm whatever the formula is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from softjac.oracle.failure import Batch, Failure, bits
+from softjac.oracle.plan import ROOMY
+from softjac.oracle.trial import Trial
+
+__all__ = ["explain_beside"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+FEW = 4  # failures of a kind that are tried again
+
+
+def explain_beside(trial: Trial) -> Iterator[tuple[str, float, str]]:
+    """Names of what row strides, threads or shared memory do to values that are wrong anyway."""
+    if trial.candidate.kind != "c" or any(failure.kind == "state" for failure in trial.failures):
+        return  # what gives other bits each time is no measure
+    values = [failure for failure in trial.failures if failure.kind in ("value", "aliasing")]
+    apart = [f for f in values if f.batch.task.layout.gap and f.batch.rows > 1]
+    if apart and all(_other_rows_move(trial, failure) for failure in apart[:FEW]):
+        yield "row-stride", 1.0, "rows after the first change where a gap lies between rows"
+    together = [failure for failure in values if failure.check == "threads"]
+    if together and all(_moves(trial, failure).any() for failure in together[:FEW]):
+        yield "not-thread-safe", 1.0, f"{together[0].told()}; other numbers than on one thread"
+    shared = [failure for failure in values if failure.check == "aliasing"]
+    if shared and all(_moves(trial, failure).any() for failure in shared[:FEW]):
+        yield "alias-unsafe", 1.0, f"{shared[0].told()}; other numbers than with arrays apart"
+
+
+def _other_rows_move(trial: Trial, failure: Failure) -> bool:
+    """Whether a gap leaves the first row what it is, and changes most others."""
+    moves = _moves(trial, failure)
+    return bool(not moves[0] and 2 * moves[1:].sum() > len(moves) - 1)
+
+
+def _moves(trial: Trial, failure: Failure) -> Array:
+    """Which rows of a failing call differ from what the same call gives by itself, twice."""
+    task = replace(failure.batch.task, layout=ROOMY)
+    one, other = trial.run_aside([task, task])
+    if not one.ok.all() or (bits(one.got) != bits(other.got)).any():
+        return np.zeros(one.rows, bool)
+    return _differ(failure.batch, one)
+
+
+def _differ(one: Batch, other: Batch) -> Array:
+    """Which rows differ by more than a hundredth of an element."""
+    with np.errstate(all="ignore"):
+        size = np.maximum(np.abs(one.got), np.abs(other.got))
+        near = np.abs(one.got - other.got) <= 0.01 * size
+    same = near | (bits(one.got) == bits(other.got)) | (np.isnan(one.got) & np.isnan(other.got))
+    return np.asarray(~same.all(axis=1))

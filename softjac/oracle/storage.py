@@ -1,0 +1,24 @@
+"""What numbers are stored as: the dtypes, and what an output holds before a call."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import ml_dtypes
+import numpy as np
+
+from softjac.oracle.guard import POISON
+
+__all__ = ["held_before", "storage"]
+
+
+def storage(name: str) -> np.dtype[Any]:
+    """The NumPy dtype of a dtype's name; bfloat16 is ml_dtypes'."""
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+def held_before(name: str, poison: Literal["nan", "finite"]) -> np.float64:
+    """What each element of an output of this dtype holds before a call: nobody computes it."""
+    dtype = storage(name)
+    pattern = np.array([POISON[name][poison]], f"u{dtype.itemsize}")
+    return np.float64(pattern.view(dtype).astype(np.float64)[0])
