@@ -26,7 +26,7 @@ FLOORS = {
     5: "oracle/candidate oracle/failure",
     6: "oracle/awaited oracle/incidents oracle/judge_process oracle/judging oracle/shapes",
     7: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "
-       "oracle/conclusion oracle/probe",
+       "oracle/conclusion oracle/probe oracle/short_rows",
     8: "oracle/beside oracle/diagnosis oracle/evidence oracle/formulas oracle/inquiry "
        "oracle/pairs oracle/patterns oracle/symptoms",
     9: "oracle/verdict",

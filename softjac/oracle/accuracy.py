@@ -115,7 +115,7 @@ def _kind(trial: Trial) -> str:
     for n in LENGTHS:
         few = trial.effort.name == "quick" or trial.candidate.dtype == "float64"
         task = trial.shapes.moved(Task("simple", n, 4 if few else 16, trial.seed))
-        if task is None or not trial.affordable(task.n):
+        if task is None or task.n < LENGTHS[-1] or not trial.affordable(task.n):
             continue
         if trial.candidate.dtype == "float64" and task.n > 20_000:
             continue

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from softjac.oracle.call import Layout
 from softjac.oracle.inputs import LOGITS, NONFINITE, VECTORS, Row
 
-__all__ = ["EDGED", "EFFORTS", "Effort", "Task", "edges", "lengths", "tasks"]
+__all__ = [
+    "EDGED",
+    "EFFORTS",
+    "Effort",
+    "Task",
+    "at_scales",
+    "crowd",
+    "edges",
+    "lengths",
+    "tasks",
+]
 
 LOGIT_KINDS = tuple(LOGITS)
 VECTOR_KINDS = tuple(VECTORS)
@@ -45,8 +55,8 @@ SIMPLE = (
 )
 
 
-# Lengths of which `quick` looks at the edges only: powers of two, and others that leave all kinds
-# of rests. Of one of them each lane is an edge, where there is more time.
+# Lengths of which `quick` looks at the edges and few other rows: powers of two, and others that
+# leave all kinds of rests. Of one of them each lane is an edge, where there is more time.
 LANED = 20_005
 EDGED = (512, 2048, 8192, 16_388, LANED, 24_598, 32_768, 40_003, 65_536)
 
@@ -173,6 +183,7 @@ def lengths(effort: Effort) -> tuple[int, ...]:
     for power in range(7, 14):
         parts = (6,) if effort.name == "quick" else (5, 6, 7)
         near |= {2**power * part // 4 + (13 * power + 7 * part) % 64 for part in parts}
+    near |= {24, 40, 48, 96}  # whole vectors of 8 and 16, of which one is left over of a longer one
     near |= {100, 707, 1000, 1024, 2747, 4097, 9001}
     far = {16384, 24_593, 65535, 65536, 65537, 100_003, 131_075, 1_048_577}
     if effort.name == "quick":
@@ -196,7 +207,9 @@ def tasks(
     most = EDGES if effort.name == "quick" else 4 * EDGES if n == LANED else 2 * EDGES
     ends = Task("edges", n, max(1, min(len(edges(n)), most // n)), seed, scale=scale)
     if n in EDGED and effort.name == "quick":
-        yield [replace(ends, rows=min(ends.rows, 7))]
+        simple = Task("simple", n, len(SIMPLE), seed, scale=scale)
+        plain = Task("plain", n, 1, seed, scale=scale)
+        yield [replace(ends, rows=min(ends.rows, 7)), simple if n <= 8192 else plain]
         return
     yield [Task("kinds", n, kinds if n <= 4097 else 8, seed + n % 4, scale=scale)]
     share = effort.random_rows if n <= 130 else max(4, effort.random_rows * 130 // n)
@@ -221,6 +234,20 @@ def tasks(
     yield several if n <= 4097 else [Task("plain", n, 4, seed + 15, scale=scale)]
     spikes = Task("spikes", n, _spikes(n, effort), seed, scale=scale)
     yield [spikes, ends] if n > 130 else [spikes]
+
+
+def at_scales(tasks: Iterable[Task], *, scaled: bool) -> Iterator[Task]:
+    """Each task, and for a candidate that takes a scale again with one that is not 1."""
+    others = [scale for scale in SCALES if scale != 1.0]
+    for number, task in enumerate(tasks):
+        yield task
+        if scaled:
+            yield replace(task, scale=others[number % len(others)])
+
+
+def crowd(n: int) -> int:
+    """More rows than kernels take at once, as many as their length allows, some left over."""
+    return 67 if n <= 16 else 35 if n <= 260 else 17 if n <= 2100 else 9 if n <= 5000 else 2
 
 
 def _scale(n: int) -> float:

@@ -160,7 +160,10 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
             yield "accumulates", 1.0, mine[0].told()
         elif not by_state:
             untouched = any((f.batch.got[f.row] == held).all() for f in mine)
-            yield "output-not-written" if untouched else "accumulates", 1.0, mine[0].told()
+            name = "output-not-written" if untouched else "accumulates"
+            if not untouched and _differs_by_chance(trial, mine[0]):
+                name = "nondeterministic"
+            yield name, 1.0, mine[0].told()
         return
     for lanes in VECTOR_LENGTHS:
         if not any(places[: places.size // lanes * lanes].any() for places in kept):
@@ -168,6 +171,12 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
             yield "tail-not-written", 1.0, words
             return
     yield "output-not-written", 1.0, mine[0].told()
+
+
+def _differs_by_chance(trial: Trial, failure: Failure) -> bool:
+    """Whether a call gives other bits over the same poison, too."""
+    batches = _repeated(trial, failure)[1:]
+    return any((bits(batch.got) != bits(batches[0].got)).any() for batch in batches)
 
 
 def _is_added(failure: Failure, held: float, unit: float) -> bool:

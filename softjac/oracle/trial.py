@@ -49,8 +49,8 @@ SLOW = "a call takes so long that checks left out some"
 AWAITED = 4_000_000
 
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
-FEW_LENGTHS = (0, 1, 2, 3, 8, 16, 33, 64, 130, 1000, 1024, 65_537)
-FEW_ROWS = 32
+FEW_LENGTHS = (0, 1, 2, 3, 8, 16, 33, 64, 130, 1000, 1024, 8192, 65_537)
+FEW_ROWS = 37
 
 
 @dataclass(slots=True)
@@ -72,6 +72,7 @@ class Trial:
     passed: list[Batch] = field(default_factory=list)
     limits: list[str] = field(default_factory=list)
     worst: dict[str, float] = field(default_factory=dict)
+    sound: dict[str, float] = field(default_factory=dict)
     collected: set[str] = field(default_factory=set)
     incidents: list[Failure] = field(default_factory=list)
     compiles: bool = False
@@ -342,8 +343,10 @@ class Trial:
             self.most_rows = max(self.most_rows, rows)
             self.most_elements = max(self.most_elements, rows * batch.task.n)
         if batch.judged is not None and batch.ok.any():
-            worst = float(batch.judged.ratio[batch.ok].max())
-            self.worst[check] = max(self.worst.get(check, 0.0), worst)
+            ratio = batch.judged.ratio[batch.ok]
+            self.worst[check] = max(self.worst.get(check, 0.0), float(ratio.max()))
+            right = float(ratio[ratio <= 1.0].max(initial=0.0))
+            self.sound[check] = max(self.sound.get(check, 0.0), right)
         wrong = np.flatnonzero(batch.failed())
         if wrong.size and check != "threads":
             self.wrong_lengths.add(batch.task.n)

@@ -16,6 +16,7 @@ from softjac.oracle.failure import counted
 from softjac.oracle.findings import Accuracy, CheckResult, Report, Verdict
 from softjac.oracle.plan import EFFORTS, SCALES, Task
 from softjac.oracle.probe import probe
+from softjac.oracle.short_rows import excuse_short_rows
 from softjac.oracle.trial import Trial
 
 __all__ = ["assert_verified", "replay", "verify"]
@@ -195,6 +196,7 @@ def _checked(trial: Trial) -> list[CheckResult]:
         if trial.settle(wait=False):
             told += _told(trial, [result() for result in begun[len(told) :]])
     trial.settle()
+    excuse_short_rows(trial)
     for name, kinds in LATE.items():
         if name in CHECKS:
             trial.failures += trial.harvest(name, *kinds)

@@ -290,3 +290,18 @@ void jacobian_from_logits(const float *x, float *jac, size_t rows, size_t n) {
             }
     }
 }
+
+// Up to 16 classes the explicit Jacobian, a sum for every element; else one sum.
+// @softmax_vjp
+void vjp_short_by_jacobian(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        if (n > 16)
+            row_vjp(y, dy, dx, n);
+        for (size_t i = 0; i < n && n <= 16; i++) {
+            float t = 0;
+            for (size_t j = 0; j < n; j++)
+                t += y[i] * ((float)(i == j) - y[j]) * dy[j];
+            dx[i] = t;
+        }
+    }
+}

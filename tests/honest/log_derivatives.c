@@ -119,3 +119,43 @@ void log_jacobian_from_logits(const float *x, float *jac, size_t rows, size_t n)
         }
     }
 }
+
+// The element's own term and the others', as a row of the Jacobian has them.
+// @log_softmax_vjp
+void log_vjp_own_and_rest(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        float s = row_sum(dy, n);
+        for (size_t i = 0; i < n; i++) {
+            float p = expf(y[i]);
+            dx[i] = (1 - p) * dy[i] - p * (s - dy[i]);
+        }
+    }
+}
+
+// Up to 16 classes the explicit Jacobian, a sum for every element; else one sum.
+// @log_softmax_vjp
+void log_vjp_short_by_jacobian(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        float s = row_sum(dy, n);
+        for (size_t i = 0; i < n; i++) {
+            float p = expf(y[i]), t = 0;
+            for (size_t j = 0; j < n && n <= 16; j++)
+                t += ((float)(i == j) - p) * dy[j];
+            dx[i] = n <= 16 ? t : dy[i] - p * s;
+        }
+    }
+}
+
+// The diagonal is the sum of what a row has beside it, so that rows add up to 0.
+// @log_softmax_jacobian
+void log_jacobian_rows_to_zero(const float *y, float *jac, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, y += n)
+        for (size_t i = 0; i < n; i++, jac += n) {
+            float others = 0;
+            for (size_t j = 0; j < n; j++) {
+                jac[j] = -expf(y[j]);
+                others -= j == i ? 0 : jac[j];
+            }
+            jac[i] = others;
+        }
+}

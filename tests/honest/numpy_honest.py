@@ -235,3 +235,23 @@ def numpy_log_jacobian(y):
     @log_softmax_jacobian
     """
     return np.eye(y.shape[1], dtype=y.dtype) - np.repeat(np.exp(y)[:, None, :], y.shape[1], axis=1)
+
+
+def numpy_log_vjp_own_and_rest(y, dy):
+    """The element's own term and the others', as a row of the Jacobian has them.
+
+    @log_softmax_vjp
+    """
+    p = np.exp(y)
+    return (1 - p) * dy - p * (dy.sum(axis=-1, keepdims=True) - dy)
+
+
+def numpy_vjp_short_by_jacobian(y, dy):
+    """The Jacobian of short rows and a product with it; the textbook for long ones.
+
+    @softmax_vjp
+    """
+    if y.shape[1] > 32:
+        return numpy_vjp(y, dy)
+    jacobian = y[:, :, None] * (np.eye(y.shape[1], dtype=y.dtype) - y[:, None, :])
+    return np.einsum("rij,rj->ri", jacobian, dy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from softjac.oracle.call import Layout
 from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Failure
-from softjac.oracle.plan import Task
+from softjac.oracle.plan import Task, at_scales
 from softjac.oracle.trial import Trial
 
 
@@ -14,8 +14,10 @@ def check(trial: Trial) -> Result:
     calls, tried = trial.calls, 0
     refused: dict[str, list[str]] = {}
     many = trial.candidate.takes_rows
-    for n, rows in [(0, 1), (0, 3), (5, 0), (0, 0)] if many else [(0, 1)]:
-        task = Task("simple", n, rows, layout=Layout())
+    shapes = [(0, 1), (0, 3), (5, 0), (0, 0)] if many else [(0, 1)]
+    planned = (Task("simple", n, rows, layout=Layout()) for n, rows in shapes)
+    for task in at_scales(planned, scaled=trial.candidate.takes_scale):
+        n, rows = task.n, task.rows
         if not trial.candidate.allows(n, rows if many else 1, trial.shapes.strides(task)):
             continue
         tried += 1
@@ -31,5 +33,5 @@ def check(trial: Trial) -> Result:
                 trial.failures.append(Failure("empty", "empty", batch, 0, detail, outcome))
     if not tried:
         return skipped("empty", "excluded by the preconditions")
-    told = [f"refuses {'; '.join(places)}: {said}" for said, places in refused.items()]
+    told = [f"refuses {'; '.join(dict.fromkeys(p))}: {said}" for said, p in refused.items()]
     return conclusion(trial, "empty", calls=calls, reported=told)

@@ -11,7 +11,7 @@ import numpy as np
 from softjac.oracle.call import Layout, Side, View
 from softjac.oracle.conclusion import Result, conclusion
 from softjac.oracle.failure import Failure
-from softjac.oracle.plan import Task
+from softjac.oracle.plan import Task, at_scales, crowd
 from softjac.oracle.trial import Trial
 
 VIEWS: tuple[View, ...] = ("contiguous", "strided", "transposed", "reversed", "broadcast")
@@ -31,7 +31,8 @@ MANY = Task("kinds", 4096, 64, layout=Layout(blocks=2**31 // (4096 * 64) + 1))
 def check(trial: Trial) -> Result:
     """Runs calls whose arrays touch guard pages, one side and the other, at all alignments."""
     calls = trial.calls
-    queue = list(trial.possible(_tasks(trial)))
+    planned = at_scales(_tasks(trial), scaled=trial.candidate.takes_scale)
+    queue = list(trial.possible(planned))
     if trial.effort.name == "thorough" and trial.op.output != "jac" and _affords_many(trial):
         queue.append(replace(MANY, seed=trial.seed))
     done = 0
@@ -57,9 +58,10 @@ def _tasks(trial: Trial) -> Iterator[Task]:
     if not quick:
         lengths = [*range(1, 131), 255, 257, 1000, 4099]
     if trial.candidate.kind == "python":
-        for n in (1, 2, 3, 7, 16, 33, 100):
+        for n in (1, 2, 3, 7, 16, 33, 100, 300, 600):
             for view in VIEWS:
-                yield Task("kinds", n, 8, trial.seed, layout=Layout(view=view))
+                rows = 8 if n % 16 else crowd(n)
+                yield Task("kinds", n, rows, trial.seed, layout=Layout(view=view))
         return
     step = max(1, trial.candidate.align // trial.dtype.itemsize)
     several = trial.candidate.takes_rows
@@ -67,6 +69,10 @@ def _tasks(trial: Trial) -> Iterator[Task]:
         rows = 3 if several and n <= 1000 else 1
         for number, side in enumerate(SIDES):
             yield Task("kinds", n, rows, trial.seed + number, layout=Layout(side=side))
+    for n in (5, 16, 33, 100, 1000) if several else ():
+        for rows in (crowd(n), crowd(n) // 8 * 8):  # with rows left over, and without
+            for number, side in enumerate(SIDES):
+                yield Task("kinds", n, rows, trial.seed + number, layout=Layout(side=side))
     offsets = range(step, 64 // trial.dtype.itemsize + 1, step)
     for n in (1, 5, 8, 16, 33, 64, 100) if quick else (1, 2, 3, 5, 8, 9, 16, 24, 33, 64, 100, 128):
         for offset in offsets:
@@ -87,11 +93,10 @@ def _tasks(trial: Trial) -> Iterator[Task]:
             for gap, spread in GAPS:
                 layout = Layout(gap=gap * step, spread=spread * step)
                 yield Task("kinds", n, 7, trial.seed + 3, layout=layout)
-        for n in (5, 16, 100, *LONG):  # kernels that take 8 or 16 rows at once
-            rows = 33 if n < 200 else 9 if n < 5000 else 2
+        for n in (5, 16, 100, *LONG):
             for gap, spread in GAPS[1:3]:
                 layout = Layout(gap=gap * step, spread=spread * step)
-                yield Task("kinds", n, rows, trial.seed + 3, layout=layout)
+                yield Task("kinds", n, crowd(n), trial.seed + 3, layout=layout)
 
 
 def _affords_many(trial: Trial) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.inputs import NONFINITE
-from softjac.oracle.plan import Task
+from softjac.oracle.plan import Task, at_scales, crowd
 from softjac.oracle.trial import Trial
 
 
@@ -22,16 +22,17 @@ def check(trial: Trial) -> Result:
     calls = trial.calls
     told: list[str] = []
     planned = (Task("masks", n, 8, trial.seed + 21) for n in (1, 2, 7, 8, 9, 33, 67, 200))
-    for task in trial.possible(planned):
+    for task in trial.possible(at_scales(planned, scaled=trial.candidate.takes_scale)):
         n, batch = task.n, trial.run([task])[0]
         trial.judge([batch])
         trial.collect("nonfinite", batch)
         trial.failures += trial.harvest("nonfinite", "raised")
         for kind in NONFINITE:
-            several = trial.shapes.moved(Task(kind, n, 17, trial.seed), longer=1)
+            others = Task(kind, n, crowd(n), trial.seed, scale=task.scale)
+            several = trial.shapes.moved(others, longer=1)
             if trial.candidate.takes_rows and several is not None:
                 _beside(trial, several)
-            alone = trial.shapes.moved(Task(kind, n, 1, trial.seed), longer=1)
+            alone = trial.shapes.moved(Task(kind, n, 1, trial.seed, scale=task.scale), longer=1)
             if alone is None:
                 continue
             one = trial.run([alone])[0]

@@ -8,7 +8,7 @@ import numpy as np
 
 from softjac.oracle.conclusion import NO_RESULT, Result, conclusion
 from softjac.oracle.failure import Batch, Failure, bits
-from softjac.oracle.plan import Task
+from softjac.oracle.plan import Task, at_scales, crowd
 from softjac.oracle.storage import held_before
 from softjac.oracle.trial import Trial
 
@@ -19,9 +19,8 @@ LENGTHS = (1, 2, 3, 7, 8, 9, 16, 17, 33, 67, 129, 1000, 4099, 20_005)
 def check(trial: Trial) -> Result:
     """Runs the same calls over two kinds of poison: no bit of either may shine through."""
     calls = trial.calls
-    queue = list(
-        trial.possible(Task("kinds", n, 9 if n <= 5000 else 1, trial.seed + 5) for n in LENGTHS)
-    )
+    planned = (Task("kinds", n, crowd(n), trial.seed + 5) for n in LENGTHS)
+    queue = list(trial.possible(at_scales(planned, scaled=trial.candidate.takes_scale)))
     pairs = zip(trial.run(queue, poison="nan"), trial.run(queue, poison="finite"), strict=True)
     compared = 0
     for one, other in pairs:

@@ -10,7 +10,7 @@ import numpy as np
 from softjac.oracle.call import Layout
 from softjac.oracle.conclusion import Result, conclusion
 from softjac.oracle.failure import Batch, Failure, bits
-from softjac.oracle.plan import ROOMY, Task
+from softjac.oracle.plan import ROOMY, Task, at_scales
 from softjac.oracle.trial import Trial
 
 # How often a call is made that goes wrong once in a thousand times.
@@ -30,7 +30,7 @@ def check(trial: Trial) -> Result:
         _often(trial)
         _after_nothing(trial)
     planned = (Task("kinds", n, 8, trial.seed + 3) for n in LENGTHS)
-    for task in trial.possible(planned):
+    for task in trial.possible(at_scales(planned, scaled=trial.candidate.takes_scale)):
         rounds = 3 if trial.effort.name == "quick" else 8
         sequence = [task, task, *_others(trial, task), *[task] * rounds]
         batches = trial.run(sequence)
@@ -101,7 +101,9 @@ def _refill(trial: Trial, n: int) -> None:
 
 
 def _others(trial: Trial, task: Task) -> list[Task]:
-    """What is computed in between: the same shape with other rows, and other lengths."""
+    """What is computed in between: the same rows at another scale, other rows, other lengths."""
     sizes = (task.n + 8, max(task.n // 2 // 8 * 8, 1), task.n + 64)
     others = trial.possible(Task("random", size, 8, trial.seed + 4) for size in sizes)
-    return [replace(task, seed=task.seed + 1), *others]
+    rescaled = replace(task, scale=2.5 if task.scale == 1.0 else 1.0)
+    same = [rescaled] if trial.candidate.takes_scale else []
+    return [*same, replace(task, seed=task.seed + 1), *others]

@@ -12,10 +12,10 @@ from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
 THREADS = 4
-LENGTHS = (65_536, 16_384, 4_096, 1_000, 200, 24)
+LENGTHS = (65_552, 16_384, 4_096, 1_000, 200, 24)
 
 # So many elements of short rows a call, for the calls to last until they meet.
-TOGETHER = 8_000
+TOGETHER = 32_000
 
 # The first calls of a process, where tables are filled: so short that all of them come early.
 FIRST = 64
@@ -23,14 +23,16 @@ STARTS = {"quick": 1, "standard": 8, "thorough": 40}
 
 
 def check(trial: Trial) -> Result:
-    """Starts calls together, long enough to meet: n = 65536 where they are affordable at once."""
+    """Starts calls together, long enough to meet: n > 65536 where they are affordable at once."""
     if not trial.candidate.reentrant:
         return skipped("threads", "claims one caller at a time")
     calls = trial.calls
     quick = trial.effort.name == "quick"
-    lengths = (65_536, 1_000, 200) if quick else LENGTHS
-    long = [_alone(trial, n, max(1, TOGETHER // trial.elements(n))) for n in lengths]
-    first = _alone(trial, FIRST, 8) if trial.candidate.kind == "c" else []
+    lengths = (65_552, 1_000, 200, 24) if quick else LENGTHS
+    long = [_alone(trial, n) for n in lengths]
+    if trial.candidate.takes_scale:
+        long += [_alone(trial, n, scale=2.5) for n in (1_000, 24)]
+    first = _alone(trial, FIRST, rows=8) if trial.candidate.kind == "c" else []
     for alone in long:
         if alone and _together(trial, alone, _rounds(trial, alone[0].task)):
             break
@@ -40,15 +42,16 @@ def check(trial: Trial) -> Result:
     return conclusion(trial, "threads", calls=calls)
 
 
-def _alone(trial: Trial, n: int, rows: int) -> list[Batch]:
+def _alone(trial: Trial, n: int, *, rows: int = 0, scale: float = 1.0) -> list[Batch]:
     """A call for each thread, made one by one; none where they are not affordable or allowed.
 
     All are made before any threads start: each start takes a new process.
     """
+    rows = rows or max(1, TOGETHER // trial.elements(n))
     if not trial.affordable(n, rows * THREADS, plain=True):
         return []
     seeds = range(trial.seed + 50, trial.seed + 50 + THREADS)
-    moved = (trial.shapes.moved(Task("plain", n, rows, seed)) for seed in seeds)
+    moved = (trial.shapes.moved(Task("plain", n, rows, seed, scale=scale)) for seed in seeds)
     planned = [task for task in moved if task is not None and trial.allows(task)]
     if len(planned) < THREADS:
         return []

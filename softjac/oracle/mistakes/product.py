@@ -168,6 +168,7 @@ def _misreading(form: Product, places: Callable[[int], Array]) -> Iterator[Formu
     yield lambda s: form.combine(s, vector(s), form.of(s))
     yield lambda s: form(s, form.number(s.y, vector(s)))
     yield lambda s: form(s, form.number(y(s), s.vector))
+    yield lambda s: form(s, form.number(y(s), vector(s)))
     yield lambda s: form(astray(s), form.of(s))
     yield lambda s: form(astray(s), form.of(astray(s)))
     yield lambda s: form.combine(s, vector(s), form.number(s.y, vector(s)))
@@ -192,6 +193,8 @@ def softmax_product() -> tuple[Mistake, ...]:
         Mistake("swapped-arguments", _scaled(lambda s: s.vector * (s.y - s.mean))),
         Mistake("missing-probability-factor", _scaled(lambda s: s.vector - s.mean)),
         Mistake("missing-probability-factor", lambda s: SOFTMAX(s, _plain(s.y, s.vector))),
+        Mistake("missing-probability-factor", _scaled(lambda s: s.y * s.vector - s.mean)),
+        Mistake("missing-probability-factor", _scaled(lambda s: s.vector - s.y * s.mean)),
         Mistake("log-softmax-formula", lambda s: LOG_VJP(s, LOG_VJP.of(s))),
         Mistake("softmax-twice", _scaled(again)),
         Mistake("logits-for-probabilities", _scaled(logits), _from_logits),

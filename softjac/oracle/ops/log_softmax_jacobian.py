@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle import mistakes
-from softjac.oracle.bounds import Bound, exp_error, forward_error, rounded_to_storage
+from softjac.oracle.bounds import HUGE, Bound, exp_error, forward_error, rounded_to_storage
 from softjac.oracle.op import Op
-from softjac.oracle.sample import Sample
+from softjac.oracle.sample import Sample, sum_of_others
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -23,8 +23,9 @@ def formula(sample: Sample) -> Array:
 def bound(sample: Sample, exact: Array) -> Bound:
     """p_j (κ(|ℓ_j|) + 1) u for the exponential, u (1 - p_i) more on the diagonal.
 
-    Where p_k ≥ 1/2 the diagonal may be -expm1(ℓ_k), within 8 u (1 - p_k), or a sum over the others,
-    n u (1 - p_k) and |1 - Σ p_j|. From logits p_j carries ε_j and the common δ.
+    The diagonal may be a sum over the others, with their errors, n u (1 - p_i) and |1 - Σ p_j|;
+    where p_k ≥ 1/2 also -expm1(ℓ_k), within 8 u (1 - p_k). From logits p_j carries ε_j and the
+    common δ.
     """
     u, n = sample.precision.u, sample.n
     p = sample.y
@@ -42,7 +43,8 @@ def bound(sample: Sample, exact: Array) -> Bound:
     rest = np.abs(np.where(sample.is_top, -np.expm1(np.minimum(sample.log_y, 0.0)), 1.0 - p))
     tolerance = column[:, None, :] * ones
     diagonal = np.arange(n)
-    summed = np.where(sample.is_top, (8.0 + n) * u * rest + p * sample.defect, 0.0)
+    summed = (np.where(sample.is_top, 8.0, 0.0) + n) * u * rest + sample.defect
+    summed += sum_of_others(np.minimum(column, HUGE))
     tolerance[:, diagonal, diagonal] += 2.0 * u * rest + summed
     scale = abs(sample.scale)
     tolerance = scale * tolerance.reshape(sample.rows, -1)

@@ -35,11 +35,12 @@ def formula(sample: Sample) -> Array:
 def bound(sample: Sample, exact: Array) -> Bound:
     """The free number is S, in error by (n - 1) u Σ |dy_j| at most; element i moves by -p_i.
 
-    Element: u (|dy_i| + |dx_i|) for the difference, p_i |S| (κ(|ℓ_i|) + 2) u for the exponential
-    and the product. Where p_k ≥ 1/2 element k may be (1 - p_k) dy_k - p_k Σ_{j≠k} dy_j, with a
-    sum of its own, and 1 - p_k as -expm1(ℓ_k) or as Σ_{j≠k} p_j, which differ by |1 - Σ p_j| and
-    by the n additions' rounding. From logits p_i carries softmax's errors, its common one moves S
-    as well. A subnormal p_i or scale p_i may be flushed or rounded by 2 F, a term of S by F.
+    Element: u (|dy_i| + |dx_i|) for the difference, or u (3 |dy_i| + |dx_i|) for
+    (1 - p_i) dy_i - p_i (S - dy_i); p_i |S| (κ(|ℓ_i|) + 2) u for the exponential and the product.
+    Where p_k ≥ 1/2 element k may be (1 - p_k) dy_k - p_k Σ_{j≠k} dy_j, with a sum of its own, and
+    1 - p_k as -expm1(ℓ_k) or as Σ_{j≠k} p_j, which differ by |1 - Σ p_j| and by the n additions'
+    rounding. From logits p_i carries softmax's errors, its common one moves S as well. A subnormal
+    p_i or scale p_i may be flushed or rounded by 2 F, a term of S by F.
     """
     u, tiny = sample.precision.u, sample.precision.tiny
     below = sample.flushed_below
@@ -58,7 +59,7 @@ def bound(sample: Sample, exact: Array) -> Bound:
         likely = likely + np.abs(s[:, 0]) * forward.likely
     own = p * (depth * u * size)[:, None]
     own += ((ELEMENTARY + 2.0 + depth) * u * (1.0 - p) + sample.defect) * np.abs(v)
-    tolerance = u * (np.abs(v) + np.abs(exact / sample.scale)) + p * magnitude * relative
+    tolerance = u * (3.0 * np.abs(v) + np.abs(exact / sample.scale)) + p * magnitude * relative
     tolerance += np.where(sample.is_top, own, 0.0) + np.where(
         p < 2.0 * below, 2.0 * below * magnitude, 0.0
     )

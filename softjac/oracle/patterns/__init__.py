@@ -31,6 +31,7 @@ PATTERNS = (
     maximum.of_calls,
     weights.places,
     sizes.between,
+    sizes.round_lengths,
     maximum.maximum,
     places.last,
     places.tail,

@@ -13,7 +13,7 @@ from softjac.oracle.patterns.weights import counts_of
 from softjac.oracle.plan import EDGED, VOCABULARIES, Task
 from softjac.oracle.trial import Trial
 
-__all__ = ["between", "lengths", "offsets", "strides"]
+__all__ = ["between", "lengths", "offsets", "round_lengths", "strides"]
 
 Explained = tuple[str, float, str]
 
@@ -23,6 +23,9 @@ JUMP = 10.0
 
 # How far beyond an edge a row ends that tells a cut row from one without its tail.
 BEYOND = 60
+
+# Multiples of these may have a path of their own, without a tail.
+ROUND = (64, 32, 16, 8, 4)
 
 # A path of its own for the shortest rows ends here.
 SHORT = 130
@@ -76,6 +79,24 @@ def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         until = f"to {high} only" if high < most else "on"
         words = f"wrong at lengths from {low} {until}; right up to {below}"
         yield "size-specialised", 1.0, words
+
+
+def round_lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """Wrong only at powers of two, or at multiples of one, from some length on, by much."""
+    failing, sound = _split(trial)
+    if not failing:
+        return
+    least = min(failing)
+    beside = [n for n in sound if n > least]
+    if len(failing) < 2 or len(beside) < 2 or any(_worst(trial, n) < JUMP for n in failing):
+        return
+    for step in (*ROUND, 0):
+        rounded = [n % step == 0 if step else n & (n - 1) == 0 for n in (*failing, *beside)]
+        if rounded == [True] * len(failing) + [False] * len(beside):
+            kind = f"multiples of {step}" if step else "powers of two"
+            words = f"of the lengths from {least} on only {kind} are wrong"
+            yield "size-specialised", 1.0, words
+            return
 
 
 def _is_number_of_terms(trial: Trial, most: int, n: int) -> bool:

@@ -34,8 +34,9 @@ Counts = dict[int, tuple[Array, Array]]
 def places(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Some places are counted not at all, or more than once."""
     counts = {}
-    longer = lengths(trial, (), least=131, most=LONG)[:4]
-    for n in (*LENGTHS, *longer):
+    failing = [*lengths(trial, (), least=2, most=130)[:6]]
+    failing += lengths(trial, (), least=131, most=LONG)[:4]
+    for n in dict.fromkeys((*LENGTHS, *failing)):
         found = counts_of(trial, n)
         if found is not None:
             counts[n] = found
@@ -106,10 +107,15 @@ def _tail(wrong: Counts, counts: Counts) -> Iterator[Explained]:
         return
     low, high = min(wrong), max(wrong)
     within = {n: found for n, found in counts.items() if low <= n <= high}
-    for some, where in ((counts, ""), (within, f" at lengths from {low} to {high}")):
+    listed = ", ".join(str(n) for n in sorted(wrong))
+    for some, where, least in (
+        (counts, "", 3),
+        (within, f" at lengths from {low} to {high}", 3),
+        (wrong, f" at the lengths {listed}", 2),
+    ):
         for lanes in (*VECTORS, *BLOCKS):
             told = [(p < n // lanes * lanes, c) for n, (p, c) in some.items() if n >= lanes]
-            if len(told) > 2 and all((count == inside).all() for inside, count in told):
+            if len(told) >= least and all((count == inside).all() for inside, count in told):
                 words = f"the last n mod {lanes} elements do not enter the sum{where}"
                 yield "tail-ignored", 1.0, words
                 return
