@@ -16,7 +16,16 @@ Verdict = Literal["verified", "refuted", "inconclusive", "error"]
 
 @dataclass(slots=True)
 class CheckResult:
-    """One check: its status, how many calls it made, and the worst error over its bound."""
+    """How one check went.
+
+    Attributes:
+        name: of the check, "values" or another of the twelve.
+        status: "pass", "fail", "suspect" (improbable, not impossible), "reported" (told, not
+            judged) or "skipped"; `detail` says why.
+        calls: how many it made.
+        worst_ratio: the largest error over its bound, where it compared numbers.
+        detail: the first failure, or what else there is to tell.
+    """
 
     name: str
     status: Status
@@ -27,7 +36,15 @@ class CheckResult:
 
 @dataclass(slots=True)
 class Diagnosis:
-    """A known mistake that explains the failures: `explains` is the share of them, 0 to 1."""
+    """A known mistake that explains failures.
+
+    Attributes:
+        id: one of those that `softjac diagnoses` lists.
+        title: the mistake in a sentence.
+        explains: the share of the failures it explains, 0 to 1.
+        evidence: what it was seen from.
+        fix: what to do.
+    """
 
     id: str
     title: str
@@ -38,7 +55,20 @@ class Diagnosis:
 
 @dataclass(slots=True)
 class Counterexample:
-    """One failing call, shrunk. `index` is where it fails: (row, i) or (row, i, j)."""
+    """One failing call, shrunk.
+
+    Attributes:
+        check: the one that failed.
+        n: classes.
+        rows: of the call.
+        inputs: by role, each `(rows, n)`.
+        got: the candidate's result, if it gave one.
+        expected: the exact answer, rounded to float64.
+        index: where it fails, (row, i) or (row, i, j).
+        replay: the string that `softjac replay` takes.
+        detail: what is wrong, in words.
+        scale: the factor on the logits.
+    """
 
     check: str
     n: int
@@ -56,8 +86,13 @@ class Counterexample:
 class Accuracy:
     """How accurate the candidate is where it is right.
 
-    kind: "compensated", "pairwise", "lanes", "sequential", "16-bit sums", "inaccurate exp" or
-    "unknown" (JSON key "class").
+    Attributes:
+        kind: how it sums, "compensated", "pairwise", "lanes", "sequential" or "16-bit sums"; or
+            "inaccurate exp", or "unknown" (JSON key "class").
+        worst_ulp: the worst error, in units in the last place.
+        worst_ratio: the same over its bound.
+        componentwise_tails: whether small components have correct digits of their own; None where
+            that could not be measured.
     """
 
     kind: str
@@ -68,7 +103,13 @@ class Accuracy:
 
 @dataclass(slots=True)
 class Point:
-    """The worst ratio seen at one length, and where: what the HTML report plots."""
+    """What the HTML report plots.
+
+    Attributes:
+        n: a length.
+        ratio: the worst error over bound seen there.
+        position: of the element.
+    """
 
     n: int
     ratio: float
@@ -77,11 +118,31 @@ class Point:
 
 @dataclass(slots=True)
 class Report:
-    """A whole run. `verdict` "error" has its reason in `error`, and nothing else is filled.
+    """A whole run.
 
-    name:    what the configuration calls the candidate, if it does.
-    command: the target and options that follow `softjac verify` or `softjac replay REPLAY`, where
-             they are known.
+    Attributes:
+        target: what was judged, as it was given.
+        op: what it claims to compute.
+        dtype: of its arrays.
+        verdict: "verified", "refuted", "inconclusive" or "error"; of the last the reason is in
+            `error`, and nothing else is filled.
+        assumptions: the conditions it was judged under.
+        limits: what was not tried, or could not be.
+        seconds: the run took.
+        calls: were made.
+        rows: were judged.
+        checks: each with its status.
+        diagnoses: the mistakes that explain the failures, the likeliest first.
+        accuracy: where there were right results to measure.
+        counterexamples: one for each check that failed, those that replay first.
+        points: for the picture of error over bound against n.
+        exp_errors: pairs of x - max x and the relative error of its exponential in units of u.
+        jacobian: expected and got, of one small row, for the picture.
+        tried: lengths, seed and effort, in words.
+        error: why nothing could be judged.
+        name: what the configuration calls the candidate, if it does.
+        command: the target and options that follow `softjac verify` or `softjac replay REPLAY`,
+            where they are known.
     """
 
     target: str

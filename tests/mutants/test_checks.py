@@ -10,7 +10,7 @@ from tests.mutants.registry import MUTANTS
 
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
 ALONE = {
-    "values": "jvp_scale_twice",
+    "values": "chunks_lose_their_maximum",
     "invariants": "zero_past_the_scratch",
     "empty": "first_of_none",
     "memory": "numpy_memory_order",
