@@ -122,9 +122,27 @@ def _address(plan: NativePlan) -> int:
     except OSError as error:
         raise RefusedError("candidate", f"{plan.library} cannot be loaded: {error}") from None
     try:
-        return ctypes.cast(getattr(loaded, plan.symbol), ctypes.c_void_p).value or 0
+        address = ctypes.cast(getattr(loaded, plan.symbol), ctypes.c_void_p).value or 0
     except AttributeError:
         raise RefusedError("symbol", plan.symbol) from None
+    if not _is_code(address):
+        raise RefusedError("candidate", f"{plan.library}: {plan.symbol} is data, not a function")
+    return address
+
+
+def _is_code(address: int) -> bool:
+    """Whether what lies at an address may be executed; where nothing tells, it may."""
+    try:
+        with os.fdopen(os.open("/proc/self/maps", os.O_RDONLY)) as file:
+            maps = file.readlines()
+    except OSError:
+        return True
+    for line in maps:
+        place, permissions, *_ = line.split()
+        first, last = (int(end, 16) for end in place.split("-"))
+        if first <= address < last:
+            return "x" in permissions
+    return True
 
 
 def _limit_resources() -> None:

@@ -99,3 +99,12 @@ def test_nothing_is_left_open() -> None:
             sandbox.run([call(4), call(5)])
             sandbox.run_threads([call(4), call(6)])
     assert descriptors() == before
+
+
+def test_data_is_no_function(tmp_path: Path) -> None:
+    """A symbol of a variable is told as what it is, before anything is called."""
+    source = tmp_path / "data.c"
+    source.write_text("int f = 3;\n")
+    given = load(f"{source}:f", op="softmax", prototype="void f(const float *x, float *y, int n)")
+    with pytest.raises(CandidateError, match="f is data"), sandboxes.open_sandbox(given):
+        pass
