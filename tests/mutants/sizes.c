@@ -297,7 +297,7 @@ void double_max_of_four_thousand(const double *x, double *y, size_t rows, size_t
 }
 
 // Keeps no more than 1024 probabilities, in memory that all threads share.
-// @log_softmax_jvp | values, threads | size-specialised
+// @log_softmax_jvp | values, threads | not-thread-safe and size-specialised
 void log_jvp_of_a_full_buffer(const float *y, const float *x_dot, float *y_dot, size_t rows,
                               size_t n) {
     static float kept[1024];

@@ -34,9 +34,9 @@ Counts = dict[int, tuple[Array, Array]]
 def places(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Some places are counted not at all, or more than once."""
     counts = {}
-    failing = [*lengths(trial, (), least=2, most=130)[:6]]
-    failing += lengths(trial, (), least=131, most=LONG)[:4]
-    for n in dict.fromkeys((*LENGTHS, *failing)):
+    short = lengths(trial, (), least=2, most=130)[:6]
+    longer = lengths(trial, (), least=131, most=LONG)
+    for n in dict.fromkeys((*LENGTHS, *short, *longer[:2], *longer[-2:])):
         found = counts_of(trial, n)
         if found is not None:
             counts[n] = found
@@ -115,7 +115,8 @@ def _tail(wrong: Counts, counts: Counts) -> Iterator[Explained]:
     ):
         for lanes in (*VECTORS, *BLOCKS):
             told = [(p < n // lanes * lanes, c) for n, (p, c) in some.items() if n >= lanes]
-            if len(told) >= least and all((count == inside).all() for inside, count in told):
+            several = len(told) >= least and max(some) >= 2 * lanes
+            if several and all((count == inside).all() for inside, count in told):
                 words = f"the last n mod {lanes} elements do not enter the sum{where}"
                 yield "tail-ignored", 1.0, words
                 return
