@@ -27,8 +27,8 @@ FLOORS = {
     6: "oracle/awaited oracle/incidents oracle/judge_process oracle/judging oracle/shapes",
     7: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "
        "oracle/conclusion oracle/probe oracle/short_rows",
-    8: "oracle/beside oracle/diagnosis oracle/evidence oracle/formulas oracle/inquiry "
-       "oracle/pairs oracle/patterns oracle/symptoms",
+    8: "oracle/diagnosis oracle/evidence oracle/formulas oracle/inquiry oracle/pairs "
+       "oracle/patterns oracle/second_fault oracle/symptoms",
     9: "oracle/verdict",
     10: "oracle/reports oracle/config oracle/init oracle/run strategies",
     11: "cli __main__",

@@ -2,7 +2,7 @@
 
 A formula's mistake is named only if it gives, within the bound, what the candidate gave on at least
 95 % of the failing rows, and would have failed on no row that passed. A wrong name is worse than
-none.
+none. Of two faults both are named where one is such that the other shows beside it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from softjac.oracle.beside import explain_beside
 from softjac.oracle.catalogue import CATALOGUE
 from softjac.oracle.findings import Diagnosis
 from softjac.oracle.formulas import explain_by_formula
 from softjac.oracle.pairs import explain_by_pair
 from softjac.oracle.patterns import explain_by_history, explain_by_pattern
+from softjac.oracle.second_fault import explain_second_fault
 from softjac.oracle.symptoms import explain_by_chance, explain_by_symptom
 from softjac.oracle.trial import Trial
 
@@ -79,7 +79,7 @@ def _explanations(trial: Trial) -> list[tuple[str, float, str]]:
         deeper = explain_by_history(trial) or _by_formula(trial) or explain_by_chance(trial)
         if not deeper and not known & SPOIL_VALUES:
             deeper = explain_by_pattern(trial)
-        deeper += explain_beside(trial)
+        deeper += explain_second_fault(trial)
         found += [item for item in deeper if item[0] not in known]
     return found
 

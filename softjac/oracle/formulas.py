@@ -14,7 +14,7 @@ from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
 from softjac.oracle.trial import Trial
 
-__all__ = ["ENOUGH", "explain_by_formula", "share_of"]
+__all__ = ["ENOUGH", "explain_by_formula", "mistakes_of", "share_of"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -29,9 +29,7 @@ def explain_by_formula(trial: Trial) -> list[tuple[str, float, str]]:
     if not any(item.failed.any() for item in items):
         return []
     found = []
-    for mistake in trial.op.mistakes:
-        if mistake.layout and not trial.candidate.takes_rows:
-            continue
+    for mistake in mistakes_of(trial):
         share, rows = share_of(mistake, items)
         if share >= ENOUGH:
             words = f"{mistake.id} gives the same on {share:.0%} of {counted(rows, 'failing row')}"
@@ -43,6 +41,11 @@ def explain_by_formula(trial: Trial) -> list[tuple[str, float, str]]:
         found = [item for item in found if _of_a_row(item[0])]
     named = [(mistake.id, share, words) for mistake, share, words in found]
     return named or list(_wrong_factors(trial, items))[:1]
+
+
+def mistakes_of(trial: Trial) -> list[Mistake]:
+    """The mistakes that can be made: rows are mixed up only where a call has several."""
+    return [m for m in trial.op.mistakes if trial.candidate.takes_rows or not m.layout]
 
 
 def _rows_beside(trial: Trial) -> list[Evidence]:

@@ -17,7 +17,7 @@ from softjac.oracle.op import Op
 from softjac.oracle.precision import Precision
 from softjac.oracle.storage import storage
 
-__all__ = ["LOGITS", "LONE", "NONFINITE", "VECTORS", "Row", "make", "storage"]
+__all__ = ["LOGITS", "LONE", "NONFINITE", "VECTORS", "Row", "make"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

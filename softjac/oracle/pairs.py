@@ -10,7 +10,7 @@ import numpy as np
 
 from softjac.oracle.evidence import evidence
 from softjac.oracle.failure import counted
-from softjac.oracle.formulas import ENOUGH, share_of
+from softjac.oracle.formulas import ENOUGH, mistakes_of, share_of
 from softjac.oracle.mistakes.arithmetic import log, rounded
 from softjac.oracle.op import Mistake, Op
 from softjac.oracle.sample import Sample
@@ -32,10 +32,8 @@ def explain_by_pair(trial: Trial) -> list[tuple[str, float, str]]:
         return []
     best: list[tuple[str, float, str]] = []
     for first, beside in _beside_any(trial):
-        for mistake in trial.op.mistakes:
+        for mistake in mistakes_of(trial):
             if mistake.id in (first, *ALONE):
-                continue
-            if mistake.layout and not trial.candidate.takes_rows:
                 continue
             share, rows = share_of(beside(_or_right(mistake, trial.op)), items)
             if share >= ENOUGH and (not best or share > best[0][1]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from softjac.oracle.call import Layout
@@ -13,7 +13,6 @@ __all__ = [
     "EFFORTS",
     "Effort",
     "Task",
-    "at_scales",
     "crowd",
     "edges",
     "lengths",
@@ -62,6 +61,9 @@ EDGED = (512, 2048, 8192, 16_388, LANED, 24_598, 32_768, 40_003, 65_536)
 
 # How many edges of one length are looked at: rows of so many elements together.
 EDGES = 400_000
+
+# Up to which length how many rows are many.
+CROWDS = ((16, 67), (260, 35), (2100, 17), (5000, 9))
 
 # Values are judged where a small access outside an array does no harm: `memory` looks for those.
 ROOMY = Layout(side="end", offset=64)
@@ -236,18 +238,9 @@ def tasks(
     yield [spikes, ends] if n > 130 else [spikes]
 
 
-def at_scales(tasks: Iterable[Task], *, scaled: bool) -> Iterator[Task]:
-    """Each task, and for a candidate that takes a scale again with one that is not 1."""
-    others = [scale for scale in SCALES if scale != 1.0]
-    for number, task in enumerate(tasks):
-        yield task
-        if scaled:
-            yield replace(task, scale=others[number % len(others)])
-
-
 def crowd(n: int) -> int:
     """More rows than kernels take at once, as many as their length allows, some left over."""
-    return 67 if n <= 16 else 35 if n <= 260 else 17 if n <= 2100 else 9 if n <= 5000 else 2
+    return next((rows for longest, rows in CROWDS if n <= longest), 2)
 
 
 def _scale(n: int) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from softjac.oracle.candidate import Candidate
-from softjac.oracle.plan import Task
+from softjac.oracle.plan import SCALES, Task
 
 __all__ = ["LONGER", "Shapes"]
 
@@ -36,6 +37,14 @@ class Shapes:
             for place, role in enumerate(arrays)
             if role in self.candidate.strides
         }
+
+    def at_scales(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        """Each task, and for a candidate that takes a scale again with one that is not 1."""
+        others = [scale for scale in SCALES if scale != 1.0]
+        for number, task in enumerate(tasks):
+            yield task
+            if self.candidate.takes_scale:
+                yield replace(task, scale=others[number % len(others)])
 
     def is_new(self, n: int, rows: int) -> bool:
         """Whether this is asked of a shape for the first time: a compiler may be at work there."""

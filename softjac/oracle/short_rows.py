@@ -24,9 +24,8 @@ def excuse_short_rows(trial: Trial) -> None:
     wrong = [failure for failure in trial.failures if failure.kind in ("value", "relation")]
     longest = max((failure.batch.task.n for failure in wrong), default=0)
     beyond = sum(n >= max(TELLING[-1], longest + 1) for n in trial.lengths)
-    if not wrong or longest >= TELLING[-1] or beyond < LONGER:
-        return
-    if any(failure.kind == "relation" for failure in wrong):
+    related = any(failure.kind == "relation" for failure in wrong)
+    if not wrong or related or longest >= TELLING[-1] or beyond < LONGER:
         return
     batches = list({id(failure.batch): failure.batch for failure in wrong}.values())
     if not _explained(trial, batches):

@@ -17,8 +17,8 @@ def storage(name: str) -> np.dtype[Any]:
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
-def held_before(name: str, poison: Literal["nan", "finite"]) -> np.float64:
+def held_before(name: str, poison: Literal["nan", "finite"]) -> float:
     """What each element of an output of this dtype holds before a call: nobody computes it."""
     dtype = storage(name)
     pattern = np.array([POISON[name][poison]], f"u{dtype.itemsize}")
-    return np.float64(pattern.view(dtype).astype(np.float64)[0])
+    return float(pattern.view(dtype).astype(np.float64)[0])

@@ -150,7 +150,7 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
     mine = [failure for failure in trial.failures if failure.kind == "unwritten"]
     if not mine:
         return
-    held = float(held_before(trial.candidate.dtype, "finite"))
+    held = held_before(trial.candidate.dtype, "finite")
     trial.judge([failure.batch for failure in mine if failure.batch.exact is None])
     kept = [_kept(failure, held) for failure in mine]
     if not any(places.any() for places in kept):
@@ -175,8 +175,7 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
 
 def _differs_by_chance(trial: Trial, failure: Failure) -> bool:
     """Whether a call gives other bits over the same poison, too."""
-    batches = _repeated(trial, failure)[1:]
-    return any((bits(batch.got) != bits(batches[0].got)).any() for batch in batches)
+    return _vary(_repeated(trial, failure)[1:])
 
 
 def _is_added(failure: Failure, held: float, unit: float) -> bool:
@@ -209,8 +208,7 @@ def _of_state(trial: Trial) -> Iterator[Explained]:
         return
     first = mine[0]
     one, other = _repeated(trial, first), _repeated(trial, first)
-    differs = any((bits(batch.got) != bits(one[0].got)).any() for batch in one[1:])
-    history = all((bits(a.got) == bits(b.got)).all() for a, b in zip(one, other, strict=True))
+    differs, history = _vary(one), _repeat(one, other)
     trial.judge(one)
     right = [bool(batch.ok[0]) and not batch.failed()[0] for batch in one]
     several = len({bits(batch.got).tobytes() for batch in one}) > 2
@@ -229,9 +227,7 @@ def explain_by_chance(trial: Trial) -> list[Explained]:
         return []
     longest = max(mine, key=lambda failure: failure.batch.task.n)
     one, other = _repeated(trial, longest), _repeated(trial, longest)
-    noisy = any((bits(batch.got) != bits(one[1].got)).any() for batch in one[2:])
-    both = zip(one, other, strict=True)
-    if not noisy or all((bits(a.got) == bits(b.got)).all() for a, b in both):
+    if not _vary(one[1:]) or _repeat(one, other):
         return []  # what was kept of the calls before repeats itself
     return [("nondeterministic", 1.0, f"{longest.told()}, and other bits each time")]
 
@@ -240,6 +236,16 @@ def _repeated(trial: Trial, failure: Failure) -> list[Batch]:
     """A call that is only repeated, in a new process."""
     with trial.anew():
         return trial.run_aside([failure.batch.task] * 12)
+
+
+def _vary(batches: list[Batch]) -> bool:
+    """Whether some of these gave other bits than the first."""
+    return any((bits(batch.got) != bits(batches[0].got)).any() for batch in batches)
+
+
+def _repeat(one: list[Batch], other: list[Batch]) -> bool:
+    """Whether two series of calls gave the same bits, one by one."""
+    return all((bits(a.got) == bits(b.got)).all() for a, b in zip(one, other, strict=True))
 
 
 def _of_threads(trial: Trial) -> Iterator[Explained]:

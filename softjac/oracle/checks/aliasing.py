@@ -8,7 +8,7 @@ import numpy as np
 
 from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Failure
-from softjac.oracle.plan import ROOMY, Task, at_scales, crowd
+from softjac.oracle.plan import ROOMY, Task, crowd
 from softjac.oracle.trial import Trial
 
 LENGTHS = (1, 3, 8, 9, 16, 33, 100, 1000, 4099, 20_005)
@@ -42,7 +42,7 @@ def _first_wrong(trial: Trial, pair: tuple[str, str]) -> Failure | None:
     """The first row that is wrong when output and input share memory."""
     layout = replace(ROOMY, alias=pair)
     planned = (Task("kinds", n, crowd(n), trial.seed + 9, layout=layout) for n in LENGTHS)
-    for task in trial.possible(at_scales(planned, scaled=trial.candidate.takes_scale)):
+    for task in trial.possible(trial.shapes.at_scales(planned)):
         batch = trial.run_aside([task])[0]
         trial.judge([batch])
         wrong = np.flatnonzero(batch.failed() | ~batch.ok)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from softjac.oracle.call import Layout
 from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Failure
-from softjac.oracle.plan import Task, at_scales
+from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
 
@@ -16,7 +16,7 @@ def check(trial: Trial) -> Result:
     many = trial.candidate.takes_rows
     shapes = [(0, 1), (0, 3), (5, 0), (0, 0)] if many else [(0, 1)]
     planned = (Task("simple", n, rows, layout=Layout()) for n, rows in shapes)
-    for task in at_scales(planned, scaled=trial.candidate.takes_scale):
+    for task in trial.shapes.at_scales(planned):
         n, rows = task.n, task.rows
         if not trial.candidate.allows(n, rows if many else 1, trial.shapes.strides(task)):
             continue

@@ -11,7 +11,7 @@ import numpy as np
 from softjac.oracle.call import Layout, Side, View
 from softjac.oracle.conclusion import Result, conclusion
 from softjac.oracle.failure import Failure
-from softjac.oracle.plan import Task, at_scales, crowd
+from softjac.oracle.plan import Task, crowd
 from softjac.oracle.trial import Trial
 
 VIEWS: tuple[View, ...] = ("contiguous", "strided", "transposed", "reversed", "broadcast")
@@ -31,7 +31,7 @@ MANY = Task("kinds", 4096, 64, layout=Layout(blocks=2**31 // (4096 * 64) + 1))
 def check(trial: Trial) -> Result:
     """Runs calls whose arrays touch guard pages, one side and the other, at all alignments."""
     calls = trial.calls
-    planned = at_scales(_tasks(trial), scaled=trial.candidate.takes_scale)
+    planned = trial.shapes.at_scales(_tasks(trial))
     queue = list(trial.possible(planned))
     if trial.effort.name == "thorough" and trial.op.output != "jac" and _affords_many(trial):
         queue.append(replace(MANY, seed=trial.seed))
@@ -52,7 +52,7 @@ def touches_memory(failure: Failure) -> bool:
 
 
 def _tasks(trial: Trial) -> Iterator[Task]:
-    """Lengths around every vector length, both sides, all alignments, row gaps; views in Python."""
+    """Lengths around every vector length, both sides, alignments, crowds, gaps; views in Python."""
     quick = trial.effort.name == "quick"
     lengths = [*range(1, 34), 63, 64, 65, 67, 100, 127, 128, 129, 1000]
     if not quick:
@@ -60,7 +60,7 @@ def _tasks(trial: Trial) -> Iterator[Task]:
     if trial.candidate.kind == "python":
         for n in (1, 2, 3, 7, 16, 33, 100, 300, 600):
             for view in VIEWS:
-                rows = 8 if n % 16 else crowd(n)
+                rows = 8 if n % 16 else crowd(n)  # of one length many
                 yield Task("kinds", n, rows, trial.seed, layout=Layout(view=view))
         return
     step = max(1, trial.candidate.align // trial.dtype.itemsize)

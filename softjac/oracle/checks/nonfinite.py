@@ -7,7 +7,7 @@ import numpy as np
 from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.inputs import NONFINITE
-from softjac.oracle.plan import Task, at_scales, crowd
+from softjac.oracle.plan import Task, crowd
 from softjac.oracle.trial import Trial
 
 
@@ -22,7 +22,7 @@ def check(trial: Trial) -> Result:
     calls = trial.calls
     told: list[str] = []
     planned = (Task("masks", n, 8, trial.seed + 21) for n in (1, 2, 7, 8, 9, 33, 67, 200))
-    for task in trial.possible(at_scales(planned, scaled=trial.candidate.takes_scale)):
+    for task in trial.possible(trial.shapes.at_scales(planned)):
         n, batch = task.n, trial.run([task])[0]
         trial.judge([batch])
         trial.collect("nonfinite", batch)

@@ -8,7 +8,7 @@ import numpy as np
 
 from softjac.oracle.conclusion import NO_RESULT, Result, conclusion
 from softjac.oracle.failure import Batch, Failure, bits
-from softjac.oracle.plan import Task, at_scales, crowd
+from softjac.oracle.plan import Task, crowd
 from softjac.oracle.storage import held_before
 from softjac.oracle.trial import Trial
 
@@ -20,7 +20,7 @@ def check(trial: Trial) -> Result:
     """Runs the same calls over two kinds of poison: no bit of either may shine through."""
     calls = trial.calls
     planned = (Task("kinds", n, crowd(n), trial.seed + 5) for n in LENGTHS)
-    queue = list(trial.possible(at_scales(planned, scaled=trial.candidate.takes_scale)))
+    queue = list(trial.possible(trial.shapes.at_scales(planned)))
     pairs = zip(trial.run(queue, poison="nan"), trial.run(queue, poison="finite"), strict=True)
     compared = 0
     for one, other in pairs:

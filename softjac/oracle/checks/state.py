@@ -10,7 +10,7 @@ import numpy as np
 from softjac.oracle.call import Layout
 from softjac.oracle.conclusion import Result, conclusion
 from softjac.oracle.failure import Batch, Failure, bits
-from softjac.oracle.plan import ROOMY, Task, at_scales
+from softjac.oracle.plan import ROOMY, Task
 from softjac.oracle.trial import Trial
 
 # How often a call is made that goes wrong once in a thousand times.
@@ -30,7 +30,7 @@ def check(trial: Trial) -> Result:
         _often(trial)
         _after_nothing(trial)
     planned = (Task("kinds", n, 8, trial.seed + 3) for n in LENGTHS)
-    for task in trial.possible(at_scales(planned, scaled=trial.candidate.takes_scale)):
+    for task in trial.possible(trial.shapes.at_scales(planned)):
         rounds = 3 if trial.effort.name == "quick" else 8
         sequence = [task, task, *_others(trial, task), *[task] * rounds]
         batches = trial.run(sequence)

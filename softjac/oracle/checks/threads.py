@@ -42,7 +42,7 @@ def check(trial: Trial) -> Result:
     return conclusion(trial, "threads", calls=calls)
 
 
-def _alone(trial: Trial, n: int, *, rows: int = 0, scale: float = 1.0) -> list[Batch]:
+def _alone(trial: Trial, n: int, *, rows: int | None = None, scale: float = 1.0) -> list[Batch]:
     """A call for each thread, made one by one; none where they are not affordable or allowed.
 
     All are made before any threads start: each start takes a new process.

@@ -88,14 +88,15 @@ def round_lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         return
     least = min(failing)
     beside = [n for n in sound if n > least]
-    if len(failing) < 2 or len(beside) < 2 or any(_worst(trial, n) < JUMP for n in failing):
+    if len(failing) < 2 or len(beside) < 2:
         return
     for step in (*ROUND, 0):
         rounded = [n % step == 0 if step else n & (n - 1) == 0 for n in (*failing, *beside)]
         if rounded == [True] * len(failing) + [False] * len(beside):
             kind = f"multiples of {step}" if step else "powers of two"
-            words = f"of the lengths from {least} on only {kind} are wrong"
-            yield "size-specialised", 1.0, words
+            if all(_worst(trial, n) >= JUMP for n in failing):
+                words = f"of the lengths from {least} on only {kind} are wrong"
+                yield "size-specialised", 1.0, words
             return
 
 

@@ -16,14 +16,14 @@ from softjac.oracle.failure import Batch, Failure, bits
 from softjac.oracle.plan import ROOMY
 from softjac.oracle.trial import Trial
 
-__all__ = ["explain_beside"]
+__all__ = ["explain_second_fault"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 FEW = 4  # failures of a kind that are tried again
 
 
-def explain_beside(trial: Trial) -> Iterator[tuple[str, float, str]]:
+def explain_second_fault(trial: Trial) -> Iterator[tuple[str, float, str]]:
     """Names of what row strides, threads or shared memory do to values that are wrong anyway."""
     if trial.candidate.kind != "c" or any(failure.kind == "state" for failure in trial.failures):
         return  # what gives other bits each time is no measure
