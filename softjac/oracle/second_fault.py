@@ -20,7 +20,7 @@ __all__ = ["explain_second_fault"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-FEW = 4  # failures of a kind that are tried again
+FEW = 4  # calls of a kind that are made again
 
 
 def explain_second_fault(trial: Trial) -> Iterator[tuple[str, float, str]]:
@@ -29,29 +29,29 @@ def explain_second_fault(trial: Trial) -> Iterator[tuple[str, float, str]]:
         return  # what gives other bits each time is no measure
     values = [failure for failure in trial.failures if failure.kind in ("value", "aliasing")]
     apart = [f for f in values if f.batch.task.layout.gap and f.batch.rows > 1]
-    if apart and all(_other_rows_move(trial, failure) for failure in apart[:FEW]):
+    moves = [_moves(trial, batch) for batch in _batches(apart)]
+    if moves and all(not rows[0] and rows[1:].any() for rows in moves):
         yield "row-stride", 1.0, "rows after the first change where a gap lies between rows"
     together = [failure for failure in values if failure.check == "threads"]
-    if together and all(_moves(trial, failure).any() for failure in together[:FEW]):
+    if together and all(_moves(trial, batch).any() for batch in _batches(together)):
         yield "not-thread-safe", 1.0, f"{together[0].told()}; other numbers than on one thread"
     shared = [failure for failure in values if failure.check == "aliasing"]
-    if shared and all(_moves(trial, failure).any() for failure in shared[:FEW]):
+    if shared and all(_moves(trial, batch).any() for batch in _batches(shared)):
         yield "alias-unsafe", 1.0, f"{shared[0].told()}; other numbers than with arrays apart"
 
 
-def _other_rows_move(trial: Trial, failure: Failure) -> bool:
-    """Whether a gap leaves the first row what it is, and changes most others."""
-    moves = _moves(trial, failure)
-    return bool(not moves[0] and 2 * moves[1:].sum() > len(moves) - 1)
+def _batches(failures: list[Failure]) -> list[Batch]:
+    """The first few calls that failed, whatever the number of their rows that did."""
+    return list({id(failure.batch): failure.batch for failure in failures}.values())[:FEW]
 
 
-def _moves(trial: Trial, failure: Failure) -> Array:
+def _moves(trial: Trial, batch: Batch) -> Array:
     """Which rows of a failing call differ from what the same call gives by itself, twice."""
-    task = replace(failure.batch.task, layout=ROOMY)
+    task = replace(batch.task, layout=ROOMY)
     one, other = trial.run_aside([task, task])
     if not one.ok.all() or (bits(one.got) != bits(other.got)).any():
         return np.zeros(one.rows, bool)
-    return _differ(failure.batch, one)
+    return _differ(batch, one)
 
 
 def _differ(one: Batch, other: Batch) -> Array:

@@ -123,11 +123,12 @@ class Trial:
             seen.add(moved)
             if not self.affordable(moved.n):
                 continue
-            seconds += moved.size * self.pace.predicted(moved.n)
-            if seconds > LONGEST_CHECK * self.effort.seconds:
+            cost = moved.size * self.pace.predicted(moved.n)
+            if seconds + cost > LONGEST_CHECK * self.effort.seconds:
                 if SLOW not in self.limits:
                     self.limits.append(SLOW)
-                return
+                continue  # shorter rows may come
+            seconds += cost
             yield moved
 
     def calls_of(self, task: Task, poison: Poison = "nan") -> tuple[dict[str, Array], list[Call]]:
