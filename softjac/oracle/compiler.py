@@ -8,12 +8,12 @@ import os
 import shlex
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from softjac._errors import CandidateError
+from softjac.oracle import cache
 
 __all__ = ["compile_library", "preprocess"]
 
@@ -39,7 +39,7 @@ def compile_library(source: Path, cflags: Sequence[str] = ()) -> Path:
     for text in (*compiler, *_FLAGS, *cflags, str(source.resolve()), sys.platform):
         key.update(text.encode() + b"\0")
     key.update(_run([*compiler, *cflags, "-E", "-dD", str(source)], source).encode())
-    library = _cache() / key.hexdigest()[:32] / f"{source.stem}.so"
+    library = cache.folder("candidates") / key.hexdigest()[:32] / f"{source.stem}.so"
     if not library.is_file():
         library.parent.mkdir(parents=True, exist_ok=True)
         part = library.with_name(f"{os.getpid()}-{threading.get_ident()}.part")
@@ -88,19 +88,3 @@ def _run(command: Sequence[str], source: Path) -> str:
         shown = "; ".join(lines[:3] or done.stderr.splitlines()[-3:] or ["no message"])
         raise CandidateError(f"{source} does not compile with {shlex.join(command[:1])}: {shown}")
     return done.stdout
-
-
-def _cache() -> Path:
-    """Where compiled candidates are kept; a temporary folder where the home cannot be written."""
-    try:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = home / "softjac" / "candidates"
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except (OSError, RuntimeError):  # RuntimeError: there is no home
-        folder = Path(tempfile.gettempdir()) / f"softjac-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.stat().st_uid != os.getuid():
-            raise CandidateError(f"{folder} belongs to somebody else: set XDG_CACHE_HOME") from None
-        return folder

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from softjac._errors import SandboxError
-from softjac.oracle import reference
+from softjac.oracle import cache, reference
 from softjac.oracle.channel import Channel, ChildLostError
 from softjac.oracle.op import Op
 from softjac.oracle.ops import OPS
@@ -76,7 +76,7 @@ class JudgeProcess:
 
 def _started() -> ChildProcess:
     """A process that waits for questions."""
-    return ChildProcess(__name__, sys.path)
+    return ChildProcess(__name__, sys.path, environment=cache.xla())
 
 
 _beside: list[JudgeProcess] = []
@@ -118,7 +118,6 @@ def _serve(channel: Channel) -> None:
     """Answers questions until nobody asks any more."""
     with contextlib.suppress(ChildLostError):
         sys.path[:] = channel.receive()
-        reference.keep_compiled()
         while True:
             function, op, arguments, options = channel.receive()
             started = time.process_time() - reference.seconds_compiling()

@@ -20,6 +20,9 @@ MULTIPLY_ADDS_PER_SECOND = 2e11
 # How often a call is timed, in how many seconds at most.
 REPEATS, SECONDS = 30, 0.05
 
+# Processor seconds that no compiled program is fetched in: JAX takes 0.01 and more.
+COMPILING = 2e-3
+
 SHORT_ROWS = (
     "each element was allowed a sum of its own: rows so short do not tell O(n) from O(n²) by time"
 )
@@ -40,10 +43,10 @@ def probe(trial: Trial) -> None:
         n = task.n
         if not trial.affordable(n, task.rows, plain=True):
             break
-        first, fastest = _timed(trial, task)
-        if fastest is None:
+        compiled = _timed(trial, task)
+        if compiled is None:
             continue
-        slow_first += first > 5e-3 + 4.0 * fastest
+        slow_first += compiled
         trial.compiles |= trial.candidate.kind == "python" and slow_first >= 3
         for kind in range(len(SLOW)):
             one = Task("slow", n, len(SLOW), trial.seed, pick=kind)
@@ -98,19 +101,21 @@ def _processor_seconds(trial: Trial, wanted: int) -> tuple[int, float] | None:
     return (task.n, min(used) / task.size) if used else None
 
 
-def _timed(trial: Trial, task: Task) -> tuple[float, float | None]:
-    """Seconds a row takes at first, and in the fastest of more calls; None where one failed."""
+def _timed(trial: Trial, task: Task) -> bool | None:
+    """Notes the pace of a row; whether something was compiled for it, or None where a call failed.
+
+    That shows in the processor's time of the first call, also where the program comes from a cache.
+    """
     plain = task.family == "plain"
-    first = trial.run([task])[0]
+    made = trial.run([task])
+    first = made[0]
     if not first.ok.all():
         if first.outcomes[0].status == "hang":
             trial.pace.note(task.n, trial.timeout, plain=plain)
-        return first.seconds, None
-    fastest = first.seconds
+        return None
     if trial.candidate.kind == "python" or first.seconds < 0.01:
-        again = trial.run([task] * (5 if first.seconds < 0.01 else 2))
-        if not again[-1].ok.all():
-            return first.seconds, None
-        fastest = min(batch.seconds for batch in again)
-    trial.pace.note(task.n, fastest / task.size, plain=plain)
-    return first.seconds / task.size, fastest / task.size
+        made += trial.run([task] * (5 if first.seconds < 0.01 else 2))
+        if not made[-1].ok.all():
+            return None
+    trial.pace.note(task.n, min(batch.seconds for batch in made) / task.size, plain=plain)
+    return first.processor > COMPILING + 4.0 * min(batch.processor for batch in made)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from softjac._errors import CandidateError
+from softjac.oracle import cache
 from softjac.oracle.call import Call, Growth, Outcome
 from softjac.oracle.channel import ChildLostError
 from softjac.oracle.process import ChildProcess, Patience, death
@@ -285,7 +286,7 @@ def _imported(source: tuple[str, str], dtype: str) -> tuple[ChildProcess, Descri
     child = ChildProcess(
         "softjac.oracle.python_worker",
         (source, [str(Path.cwd()), *sys.path]),
-        environment={"JAX_ENABLE_X64": "1"} if dtype == "float64" else {},
+        environment={**cache.xla(), **({"JAX_ENABLE_X64": "1"} if dtype == "float64" else {})},
     )
     try:
         kind, answer = child.wait(_IMPORT_SECONDS)

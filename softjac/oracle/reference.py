@@ -8,11 +8,9 @@ need an enclosure in ball arithmetic.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,7 @@ import numpy as np
 from softjac.oracle.op import Op
 from softjac.oracle.sample import Sample
 
-__all__ = ["answer", "has_extended", "keep_compiled", "residual", "seconds_compiling"]
+__all__ = ["answer", "has_extended", "residual", "seconds_compiling"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -49,22 +47,6 @@ def answer(op: Op, sample: Sample, *, proven: bool = False) -> tuple[Array, Arra
     if sample.precision.name == "float64":
         return _extended(op, sample) if not proven and has_extended() else _enclosed(op, sample)
     return _from_jax(op, sample), np.zeros(1)
-
-
-def keep_compiled() -> None:
-    """Lets XLA keep what it compiles for the reference between runs of the command.
-
-    For programs of our own only: in somebody's process the choice is theirs. Before 0.10.2 XLA
-    prints two long lines for every program it takes from there, so that it had better not.
-    """
-    import jax
-
-    config: Any = jax.config
-    if jax.__version_info__ >= (0, 10, 2) and config.jax_compilation_cache_dir is None:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        config.update("jax_compilation_cache_dir", str(folder / "softjac" / "xla"))
-        config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def residual(got: Array, exact: tuple[Array, Array]) -> Array:

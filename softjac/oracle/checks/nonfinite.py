@@ -29,7 +29,7 @@ def check(trial: Trial) -> Result:
         trial.failures += trial.harvest("nonfinite", "raised")
         for kind in NONFINITE:
             others = Task(kind, n, crowd(n), trial.seed, scale=task.scale)
-            several = trial.shapes.moved(others, longer=1)
+            several = trial.shapes.moved(trial.trimmed(others), longer=1)
             if trial.candidate.takes_rows and several is not None:
                 _beside(trial, several)
             alone = trial.shapes.moved(Task(kind, n, 1, trial.seed, scale=task.scale), longer=1)

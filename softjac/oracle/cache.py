@@ -1,0 +1,52 @@
+"""Where compiled programs are kept between runs: C candidates, and what XLA makes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from softjac._errors import CandidateError
+
+__all__ = ["folder", "xla"]
+
+# JAX keeps all it compiles, however small and quickly compiled.
+_EVERYTHING = {
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+
+
+def folder(name: str) -> Path:
+    """A folder that is kept; a temporary one where the home cannot be written.
+
+    Raises:
+        CandidateError: the temporary folder is somebody else's.
+    """
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        found = home / "softjac" / name
+        found.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=found):
+            return found
+    except (OSError, RuntimeError):  # RuntimeError: there is no home
+        ours = Path(tempfile.gettempdir()) / f"softjac-{os.getuid()}"
+        ours.mkdir(mode=0o700, exist_ok=True)
+        if ours.stat().st_uid != os.getuid():
+            raise CandidateError(f"{ours} belongs to somebody else: set XDG_CACHE_HOME") from None
+        found = ours / name
+        found.mkdir(exist_ok=True)
+        return found
+
+
+def xla() -> dict[str, str]:
+    """Environment variables by which JAX in a child process keeps what XLA compiles.
+
+    None where the caller has set them for himself, and none before jax 0.10.2: XLA prints two long
+    lines there for every program that it takes from the cache.
+    """
+    numbers = tuple(int(part) for part in version("jax").split(".")[:3] if part.isdecimal())
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or numbers < (0, 10, 2):
+        return {}
+    return {"JAX_COMPILATION_CACHE_DIR": str(folder("xla")), **_EVERYTHING}
