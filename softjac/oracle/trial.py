@@ -50,7 +50,7 @@ AWAITED = 4_000_000
 
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
 FEW_LENGTHS = (0, 1, 2, 3, 8, 16, 33, 64, 130, 1000, 1024, 8192, 65_537)
-FEW_ROWS = 37
+FEW_ROWS, CROWDED = 67, 8  # of that length as many rows as of any other candidate
 
 
 @dataclass(slots=True)
@@ -370,9 +370,9 @@ class Trial:
     def trimmed(self, task: Task) -> Task:
         """A task with fewer rows where its output, or its time, would be too much.
 
-        A candidate compiled for every shape gets one number of rows a length, beside single ones.
+        A candidate compiled for every shape gets one number of rows a length, of one length two.
         """
-        if self.compiles and task.rows > 1:
+        if self.compiles and task.rows > 1 and (task.n != CROWDED or task.rows < 4 * FEW_ROWS):
             task = replace(task, rows=FEW_ROWS if task.n <= 4097 else 8)
         seconds = self.pace.predicted(task.n)
         most = 400_000 if self.op.output == "jac" else 4_000_000

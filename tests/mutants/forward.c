@@ -203,7 +203,7 @@ void hardmax(const float *x, float *y, size_t rows, size_t n) {
 }
 
 // Powers of two where powers of e are due.
-// @softmax | values | inaccurate-exp or missing-scale or unknown
+// @softmax | values | inaccurate-exp
 void base_two(const float *x, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, x += n, y += n) {
         float m = row_max(x, n), s = 0;

@@ -197,7 +197,7 @@ def numpy_softmax_off_by_one(x):
 def numpy_softmin(x):
     """Softmin: the sign of the logits lost.
 
-    @softmax | values | unknown or missing-scale
+    @softmax | values | unknown
     """
     return softmax(np.where(np.isinf(x), x, -x))
 
@@ -205,7 +205,7 @@ def numpy_softmin(x):
 def numpy_softmax_squared(x):
     """Normalises the squares of the exponentials.
 
-    @softmax | values | missing-scale or unknown
+    @softmax | values | unknown
     """
     e = exps(x) ** 2
     return e / e.sum(axis=1, keepdims=True)

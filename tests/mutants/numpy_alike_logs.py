@@ -122,7 +122,7 @@ def numpy_log_vjp_absolute(y, dy):
 def numpy_log_vjp_base_2(y, dy):
     """Powers of two of natural logarithms.
 
-    @log_softmax_vjp | values | inaccurate-exp or missing-scale or unknown
+    @log_softmax_vjp | values | inaccurate-exp
     """
     return dy - np.exp2(y) * dy.sum(axis=1, keepdims=True)
 

@@ -313,3 +313,18 @@ def numpy_many_rows_transposed(y, dy):
     if y.shape[0] >= 16 and not dy.flags.c_contiguous:
         dy = dy.ravel(order="K").reshape(dy.shape)
     return y * (dy - (y * dy).sum(axis=1, keepdims=True))
+
+
+kept_results = {}
+
+
+def numpy_kept_by_first_row(x):
+    """Keeps results, and finds them again by the shape and the first row.
+
+    @softmax | state | stale-state
+    """
+    key = x.shape, x[:1].tobytes()
+    if key not in kept_results:
+        kept_results.clear()
+        kept_results[key] = softmax(x)
+    return kept_results[key].copy()

@@ -301,7 +301,7 @@ void log_short_log2e(const float *x, float *y, size_t rows, size_t n) {
 }
 
 // softmax by powers of 2 with a short log2 e.
-// @softmax | values | inaccurate-exp or missing-scale or unknown
+// @softmax | values | inaccurate-exp
 void short_log2e(const float *x, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, x += n, y += n) {
         float m = row_max(x, n), s = 0;

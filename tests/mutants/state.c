@@ -360,3 +360,22 @@ void failure_remembered(const float *y, const float *dy, float *dx, size_t rows,
         memset(dx, 0, rows * n * sizeof *dx);
     failed = !rows || !n;
 }
+
+// Keeps the sum while the probabilities stay, whatever becomes of the cotangent.
+// @softmax_vjp | state | stale-state | not_reentrant
+void sum_kept_by_probabilities(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    static float kept[64][64], sums[64];
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        float s = 0;
+        for (size_t i = 0; i < n; i++)
+            s += y[i] * dy[i];
+        if (r < 64 && n <= 64 && n) {
+            if (memcmp(kept[r], y, n * sizeof *y) == 0)
+                s = sums[r];
+            memcpy(kept[r], y, n * sizeof *y);
+            sums[r] = s;
+        }
+        for (size_t i = 0; i < n; i++)
+            dx[i] = y[i] * (dy[i] - s);
+    }
+}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +15,15 @@ from softjac.oracle.failure import Batch, Failure, bits
 from softjac.oracle.plan import ROOMY, Task
 from softjac.oracle.trial import Trial
 
+Inputs = dict[str, np.ndarray[Any, np.dtype[Any]]]
+
 # How often a call is made that goes wrong once in a thousand times.
 REPEATS = 1200
 
 LENGTHS = (5, 33, 40, 1000, 20_000)
+
+# Up to which length inputs are changed in a part alone.
+PARTLY = 1000
 
 # Between logits in the same storage: nothing that was kept of the ones serves the others.
 APART = 2000.0
@@ -41,6 +48,8 @@ def check(trial: Trial) -> Result:
                 continue
             _compare(trial, first, batch, "at once" if place == 0 else "after other calls")
         _refill(trial, task.n)
+        if task.n <= PARTLY and task.scale == 1.0:
+            _change_parts(trial, task)
         if trial.candidate.kind == "c":
             step = max(1, trial.candidate.align // trial.dtype.itemsize)
             moved = trial.run([replace(task, layout=replace(ROOMY, offset=64 + step))])[0]
@@ -98,6 +107,31 @@ def _refill(trial: Trial, n: int) -> None:
             moved = (inputs["x"].astype(np.float64) + offset).astype(trial.dtype)
             batch = trial.run_inputs(task, {**inputs, "x": moved})
             trial.judge_later([batch], partial(trial.collect, "state"))
+
+
+def _change_parts(trial: Trial, task: Task) -> None:
+    """Judges calls with inputs of which a part alone is not as in the call before."""
+    first, other = (trial.calls_of(replace(task, seed=task.seed + k))[0] for k in (6, 7))
+    for changed in _in_part(first, other, trial.op.vector):
+        trial.run_aside([replace(task, seed=task.seed + 6)])
+        batch = trial.run_inputs(task, changed)
+        trial.judge_later([batch], partial(trial.collect, "state"))
+
+
+def _in_part(first: Inputs, other: Inputs, vector: str | None) -> Iterator[Inputs]:
+    """Inputs like the first: but the last row, all rows but one, two neighbours, or one role."""
+    for rows in (slice(-1, None), slice(1, None)):
+        changed = {role: array.copy() for role, array in first.items()}
+        for role, array in changed.items():
+            array[rows] = other[role][rows]
+        yield changed
+    n = next(iter(first.values())).shape[1]
+    order = np.arange(n)
+    order[[n // 2 - 1, n // 2]] = n // 2, n // 2 - 1
+    yield {role: array[:, order].copy() for role, array in first.items()}
+    if vector is not None and len(first) > 1:
+        yield {**first, vector: other[vector]}
+        yield {**other, vector: first[vector]}
 
 
 def _others(trial: Trial, task: Task) -> list[Task]:

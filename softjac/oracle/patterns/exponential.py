@@ -92,8 +92,7 @@ def _measured(trial: Trial, n: int) -> Iterator[Explained]:
     factor = _factor(trial, gaps, value)
     if factor is not None:
         words = f"exp(x - max), measured, is exp({factor:.6g} (x - max))"
-        name = "missing-scale" if "x" in trial.candidate.inputs else "unknown"  # y has its scale
-        yield "inaccurate-exp" if _of_another_base(factor) else name, 1.0, words
+        yield "inaccurate-exp" if _of_another_base(factor) else "unknown", 1.0, words
         return
     near, far = gaps[wrong].min(), gaps[wrong].max()
     words = f"exp(x - max), measured, is wrong for x - max from {-far:.4g} to {-near:.4g}"
