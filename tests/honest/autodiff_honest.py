@@ -230,3 +230,58 @@ jax_scaled_vjp.defvjp(
         jnp.zeros_like(kept[1]),
     ),
 )
+
+
+def finite(x):
+    """The logits, masked ones as low as numbers go: no derivative comes out NaN."""
+    return jnp.maximum(x, jnp.finfo(x.dtype).min)
+
+
+def block_sums(x, width=8):
+    """The largest logit of each row and Σ exp(x - max), from the maxima and sums of its blocks."""
+    padding = -x.shape[1] % width
+    low = jnp.pad(x, ((0, 0), (0, padding)), constant_values=jnp.finfo(x.dtype).min)
+    blocks = low.reshape(x.shape[0], -1, width)
+    largest = blocks.max(axis=2)
+    sums = jnp.exp(blocks - largest[:, :, None]).sum(axis=2)
+    top = largest.max(axis=1)
+    return top[:, None], (sums * jnp.exp(largest - top[:, None])).sum(axis=1)[:, None]
+
+
+@jax.jit
+def jax_vjp_of_blocks(x):
+    """The VJP through the maxima and sums of blocks.
+
+    @softmax_vjp | array jax | autodiff
+    """
+    x = finite(x)
+    top, total = block_sums(x)
+    return jnp.exp(x - top) / total
+
+
+@jax.jit
+def jax_log_vjp_of_blocks(x):
+    """log_softmax's VJP through the maxima and sums of blocks.
+
+    @log_softmax_vjp | array jax | autodiff
+    """
+    top, total = block_sums(finite(x))
+    return (x - top) - jnp.log(total)
+
+
+@jax.jit
+def jax_vjp_of_online_sums(x):
+    """The VJP through a sum that is rescaled wherever the maximum rises.
+
+    @softmax_vjp | array jax | autodiff
+    """
+
+    def step(carry, logit):
+        top, total = carry
+        higher = jnp.maximum(top, logit)
+        return (higher, total * jnp.exp(top - higher) + jnp.exp(logit - higher)), None
+
+    x = finite(x)
+    first = x[:, 0], jnp.ones(x.shape[0], x.dtype)
+    (top, total), _ = jax.lax.scan(step, first, x[:, 1:].T)
+    return jnp.exp(x - top[:, None]) / total[:, None]
