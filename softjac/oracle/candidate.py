@@ -157,8 +157,8 @@ def _native(target: str, file: str, symbol: str, op: Op, claimed: Claims) -> Can
     if declared is None:
         if claimed.header is None:
             raise CandidateError(
-                f"{target}: a C candidate needs --prototype 'void {symbol}(const float *y, ...)' "
-                "or --header FILE"
+                f"{target}: a C candidate needs --prototype "
+                f"'{targets.declaration_like(file, symbol)}' or --header FILE"
             )
         declared = targets.declaration_in(claimed.header, symbol, claimed.cflags)
     parsed = prototypes.parse(declared, symbol=symbol, roles=claimed.roles)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from softjac.oracle.symbols import exported
 
 __all__ = [
     "declaration_in",
+    "declaration_like",
     "is_native",
     "library_of",
     "name_of",
@@ -58,6 +60,14 @@ def library_of(file: str, cflags: Sequence[str]) -> Path:
 def declaration_in(header: str, symbol: str, cflags: Sequence[str]) -> str:
     """A function's declaration in a header or source."""
     return find(preprocess(_existing(header, "--header "), cflags), symbol)
+
+
+def declaration_like(file: str, symbol: str) -> str:
+    """A function's declaration as its own source has it, for a message; else what one is like."""
+    with contextlib.suppress(CandidateError, OSError):
+        if is_source(file):
+            return " ".join(find(Path(file).read_text(errors="replace"), symbol).split())
+    return f"void {symbol}(const float *y, ...)"
 
 
 def symbol_hint(library: str, symbol: str) -> str:

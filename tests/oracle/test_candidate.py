@@ -129,6 +129,16 @@ def test_a_header_without_a_compiler(
     assert "no-such-compiler is not there: install one, or name it in CC" in message
 
 
+def test_a_missing_prototype_is_told_from_the_source(source: Path, tmp_path: Path) -> None:
+    """The message can be pasted where the source has the function, else it says what one is like."""
+    assert error(f"{source}:f") == (
+        f"{source}:f: a C candidate needs --prototype '{PROTOTYPE}' or --header FILE"
+    )
+    like = "needs --prototype 'void g(const float *y, ...)' or --header FILE"
+    assert like in error(f"{source}:g")
+    assert like in error(f"{tmp_path / 'missing.c'}:g")
+
+
 def test_roles_and_order_are_the_prototype_s(tmp_path: Path) -> None:
     """Parameters come in any order, with any names that --roles explains."""
     file = tmp_path / "order.c"
@@ -247,7 +257,6 @@ def test_roles_of_python_callables() -> None:
     [
         ({"op": ""}, "op is missing: say what is computed (one of "),
         ({"op": "softmax_vpj"}, "unknown op softmax_vpj; did you mean softmax_vjp? (known: "),
-        ({"prototype": None}, "needs --prototype 'void f(const float *y, ...)' or --header FILE"),
         ({"header": "none.h", "prototype": None}, "--header none.h: there is no such file"),
         ({"op": "softmax"}, "softmax has the arrays x and y; the parameters name y, dy, dx"),
         ({"op": "softmax_jvp"}, "y and x_dot and y_dot or x and x_dot and y_dot; the parameters"),
