@@ -130,7 +130,7 @@ def test_a_header_without_a_compiler(
 
 
 def test_a_missing_prototype_is_told_from_the_source(source: Path, tmp_path: Path) -> None:
-    """The message can be pasted where the source has the function, else it says what one is like."""
+    """The message can be pasted where the source has the function; else it says what one is."""
     assert error(f"{source}:f") == (
         f"{source}:f: a C candidate needs --prototype '{PROTOTYPE}' or --header FILE"
     )
