@@ -45,6 +45,7 @@ class Evidence:
         self.vector = self.sample.vector if trial.op.vector and trial.op.output != "jac" else None
         self.precision = trial.precision
         self.positive = trial.op.name == "softmax"
+        self.logarithm = trial.op.name == "log_softmax"
 
     @cached_property
     def computed(self) -> Array:

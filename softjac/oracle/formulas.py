@@ -171,6 +171,8 @@ def _alike(item: Evidence, predicted: Array) -> Array:
         roundings = 4.0 + 2.0 * np.sqrt(item.sample.n)
         cancelled = np.abs(item.vector).max(axis=1, keepdims=True)
         slack = slack + roundings * item.precision.u * cancelled
+    if item.logarithm:  # of a sum, whose rounding is relative to the sum
+        slack = slack + 2.0 * item.precision.u
     slack = slack + 4.0 * item.precision.u_out * size
     same = (item.got == predicted) | (np.isnan(item.got) & np.isnan(predicted))
     return np.asarray(same | (np.isfinite(predicted) & (np.abs(item.got - predicted) <= slack)))

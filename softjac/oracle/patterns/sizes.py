@@ -170,7 +170,7 @@ def offsets(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     shortest = min(item.got.shape[1] for item in items if item.failed.any())
     for counted, words in (
         (_row_ends, "from element 2^{} of a call on"),
-        (_sizes, "in calls of more than 2^{} elements"),
+        (_sizes, "in calls of 2^{} elements and more"),
         (_last_starts, "in calls with a row that begins beyond element 2^{}"),
     ):
         wrong, right = counted(items)
@@ -179,6 +179,8 @@ def offsets(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             if 2**bits > min(wrong) or not shortest <= 2 ** (bits - 2) <= max(right, default=0):
                 continue
             if counted is not _row_ends and _harms_before(items, 2**bits):
+                continue
+            if _spares_beyond(items, 2**bits):
                 continue
             if beyond <= len(wrong) // 10 and _fails_again(trial, items, 2**bits):
                 yield "index-overflow", 1.0, "wrong only " + words.format(bits)
@@ -192,9 +194,16 @@ def _harms_before(items: list[Evidence], elements: int) -> bool:
     """
     for item in items:
         last = elements // item.got.shape[1]
-        if item.failed[:last].any() and np.isfinite(item.got[last:][item.batch.ok[last:]]).all():
+        beyond = item.got[last:][item.batch.ok[last:]]
+        if item.failed[:last].any() and beyond.size and np.isfinite(beyond).all():
             return True
     return False
+
+
+def _spares_beyond(items: list[Evidence], elements: int) -> bool:
+    """Whether a call with wrong rows has right ones that begin beyond an element of it."""
+    failing = [item for item in items if item.failed.any()]
+    return any(item.passed[-(-elements // item.got.shape[1]) :].any() for item in failing)
 
 
 def _row_ends(items: list[Evidence]) -> tuple[list[int], list[int]]:
