@@ -104,11 +104,16 @@ class Caller:
         self._sees_environment = reader is not None
         self._found = self._environment()
 
-    def settle(self) -> Traits:
-        """Finds out what the callable is like; which arrays it takes, unless the plan says so."""
+    def settle(self, *, tries: bool) -> Traits:
+        """Finds out what the callable is like; which arrays it takes, unless the plan says so.
+
+        It tries a small call then too, if it may, for what is imported there to be seen.
+        """
         if self._plan.array is None:
             kinds = _possible_kinds(self._plan.autodiff)
             self._kind = next((kind for kind in kinds if self._accepts(kind)), kinds[0])
+        elif tries:
+            self._accepts(self._kind)
         return Traits(self._kind, self._may_be_derived(), self._sees_environment)
 
     def _may_be_derived(self) -> bool:

@@ -126,7 +126,7 @@ class ChildSandbox:
         for attempt in range(2):
             child = _imported(source, plan.dtype)[0]
             try:
-                child.send((plan, str(self._library)))
+                child.send((plan, str(self._library), attempt == 0))
                 state, traits = child.wait(max(self._timeout, 60.0))
             except (TimeoutError, ChildLostError) as error:
                 child.close()
@@ -158,7 +158,7 @@ class LiveSandbox:
 
     def start(self) -> None:
         """Finds out which arrays the callable takes."""
-        for traits in self._apart(lambda put: put(self._caller.settle()), []):
+        for traits in self._apart(lambda put: put(self._caller.settle(tries=False)), []):
             if not isinstance(traits, Outcome):  # which a hang is
                 self._limit.restart(traits.kind)
                 self.traits = traits

@@ -50,9 +50,9 @@ class _Python:
 
         send = self._channel.send
         send(("ready", signature.describe(self._function)))
-        plan, library = self._channel.receive()
+        plan, library, tries = self._channel.receive()
         caller = python_call.Caller(self._function, plan, Path(library))
-        send(("ready", caller.settle()))
+        send(("ready", caller.settle(tries=tries)))
         while True:
             command, *arguments = self._channel.receive()
             if command == "run":

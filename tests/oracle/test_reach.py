@@ -11,6 +11,7 @@ import pytest
 
 from softjac import verify
 from softjac.oracle import checks, sandbox
+from softjac.oracle.arrays import ArrayKind
 from softjac.oracle.candidate import load, open_sandbox
 from softjac.oracle.inputs import Row, make
 from softjac.oracle.ops import OPS
@@ -55,6 +56,26 @@ def test_only_a_library_takes_derivatives(candidate: Any, derived: bool) -> None
     with open_sandbox(loaded) as place:
         trial = Trial(loaded, place, EFFORTS["quick"], 0, 10.0, lambda *told: None)
         assert trial.library_derivative == derived
+
+
+@pytest.mark.parametrize("array", [None, "numpy"])
+def test_a_library_that_is_imported_by_the_first_call_is_seen(
+    array: ArrayKind | None, tmp_path: Path
+) -> None:
+    """Whoever says which arrays a callable takes does not say that no library derives it."""
+    file = tmp_path / "late.py"
+    file.write_text(
+        "import numpy\n"
+        "def late(x, dy):\n"
+        "    import jax\n"
+        "    return numpy.asarray(jax.vjp(jax.nn.softmax, x)[1](dy)[0])\n"
+        "def vjp(x, dy):\n"
+        "    return late(x, dy)\n"
+    )
+    loaded = load(f"{file}:vjp", op="softmax_vjp", array=array)
+    with open_sandbox(loaded) as place:
+        trial = Trial(loaded, place, EFFORTS["quick"], 0, 10.0, lambda *told: None)
+        assert trial.library_derivative
 
 
 def test_an_environment_that_cannot_be_read_is_not_said_to_be_sound(
