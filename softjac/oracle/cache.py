@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
+import platform
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -49,4 +52,16 @@ def xla() -> dict[str, str]:
     numbers = tuple(int(part) for part in version("jax").split(".")[:3] if part.isdecimal())
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or numbers < (0, 10, 2):
         return {}
-    return {"JAX_COMPILATION_CACHE_DIR": str(folder("xla")), **_EVERYTHING}
+    return {"JAX_COMPILATION_CACHE_DIR": str(folder("xla") / _processor()), **_EVERYTHING}
+
+
+def _processor() -> str:
+    """A name for this kind of processor: a home may be shared, and JAX does not tell them apart.
+
+    Elsewhere a program for a wider instruction set ends its process, as if the candidate did.
+    """
+    told = [platform.machine()]
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as file:
+        first = file.read(1 << 14).split("\n\n")[0].splitlines()
+        told += [line for line in first if line.startswith(("model name", "flags", "Features"))]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]

@@ -37,11 +37,11 @@ def test_a_jax_candidate_is_compiled_once(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(JAX)
     first = verify(f"{file}:softmax", op="softmax", effort="quick")
-    kept = sorted(home.glob("jit_softmax*-cache"))
+    kept = sorted(home.glob("*/jit_softmax*-cache"))
     again = verify(f"{file}:softmax", op="softmax", effort="quick")
     assert first.verdict == again.verdict == "verified"
     assert len(kept) > 20
-    assert sorted(home.glob("jit_softmax*-cache")) == kept
+    assert sorted(home.glob("*/jit_softmax*-cache")) == kept
     assert first.limits[0].startswith("n up to")
     assert first.limits[0] == again.limits[0]
 
@@ -58,3 +58,11 @@ def test_old_releases_keep_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) 
     for told, kept in (("0.9.1", False), ("0.10.2.dev20260101", True), ("1.0", True)):
         monkeypatch.setattr(cache, "version", lambda name, told=told: told)
         assert bool(cache.xla()) == kept
+
+
+def test_each_kind_of_processor_has_programs_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a home is shared, no program for a wider instruction set is run."""
+    here = cache._processor()
+    assert cache._processor() == here
+    monkeypatch.setattr(cache.platform, "machine", lambda: "another")
+    assert cache._processor() != here
