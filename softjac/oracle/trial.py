@@ -49,7 +49,7 @@ SLOW = "a call takes so long that checks left out some"
 AWAITED = 4_000_000
 
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
-FEW_LENGTHS = (0, 1, 2, 3, 8, 16, 33, 64, 130, 1000, 1024, 8192, 65_537)
+FEW_LENGTHS = (0, 1, 2, 3, 8, 16, 33, 64, 129, 257, 1000, 1024, 8192, 65_537)
 FEW_ROWS, CROWDED = 67, 8  # of that length as many rows as of any other candidate
 
 

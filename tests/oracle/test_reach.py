@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from softjac.oracle.arrays import ArrayKind
 from softjac.oracle.candidate import load, open_sandbox
 from softjac.oracle.inputs import Row, make
 from softjac.oracle.ops import OPS
-from softjac.oracle.plan import EFFORTS, SCALES, Task, edges, lengths, tasks
+from softjac.oracle.plan import EFFORTS, SCALES, Effort, Task, edges, lengths, tasks
 from softjac.oracle.precision import PRECISIONS
 from softjac.oracle.probe import probe
-from softjac.oracle.trial import Trial
+from softjac.oracle.trial import FEW_LENGTHS, Trial
 from softjac.oracle.verdict import replay
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -208,3 +209,10 @@ def test_large_cotangents_are_tried() -> None:
     task = Task("kinds", 64, 40, 3)
     inputs = make(task.specs(), 64, OPS["softmax_vjp"], ("y", "dy"), PRECISIONS["float32"], 1.0)
     assert np.abs(inputs["dy"]).max() > np.finfo(np.float32).max / (1000 * 64)
+
+
+@pytest.mark.parametrize("effort", EFFORTS.values(), ids=EFFORTS)
+def test_the_lengths_of_a_compiled_candidate_are_among_those_tried(effort: Effort) -> None:
+    """A length that no plan has leaves a hole where a compiled candidate is never called."""
+    assert {*FEW_LENGTHS} - {0} <= {*lengths(effort)}
+    assert all(longer <= 8 * shorter + 1 for shorter, longer in pairwise(FEW_LENGTHS))
