@@ -46,9 +46,14 @@ def _batches(failures: list[Failure]) -> list[Batch]:
 
 
 def _moves(trial: Trial, batch: Batch) -> Array:
-    """Which rows of a failing call differ from what the same call gives by itself, twice."""
+    """Which rows of a failing call differ from what the same call gives by itself.
+
+    None where that is one thing in a new process and another after other calls.
+    """
     task = replace(batch.task, layout=ROOMY)
-    one, other = trial.run_aside([task, task])
+    with trial.anew():
+        one = trial.run_aside([task])[0]
+    other = trial.run_aside([task])[0]
     if not one.ok.all() or (bits(one.got) != bits(other.got)).any():
         return np.zeros(one.rows, bool)
     return _differ(batch, one)

@@ -271,7 +271,7 @@ def jax_log_vjp_of_blocks(x):
 
 @jax.jit
 def jax_vjp_of_online_sums(x):
-    """The VJP through a sum that is rescaled wherever the maximum rises.
+    """The VJP through a sum that is made anew wherever the maximum rises.
 
     @softmax_vjp | array jax | autodiff
     """

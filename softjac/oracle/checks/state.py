@@ -48,8 +48,8 @@ def check(trial: Trial) -> Result:
                 continue
             _compare(trial, first, batch, "at once" if place == 0 else "after other calls")
         _refill(trial, task.n)
-        if task.n <= PARTLY and task.scale == 1.0:
-            _change_parts(trial, task)
+        if task.n <= PARTLY and task.scale == 1.0 and not trial.failures:
+            _change_parts(trial, task)  # what is wrong anyway needs no more to be told
         if trial.candidate.kind == "c":
             step = max(1, trial.candidate.align // trial.dtype.itemsize)
             moved = trial.run([replace(task, layout=replace(ROOMY, offset=64 + step))])[0]
