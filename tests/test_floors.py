@@ -17,7 +17,7 @@ FLOORS = {
     1: "_product _derivatives native/_numpy oracle/enclosure oracle/arrays oracle/assume "
        "oracle/cache oracle/claims oracle/compiler oracle/declaration oracle/derivatives "
        "oracle/pace oracle/process oracle/roles oracle/signature oracle/sample oracle/storage "
-       "oracle/stretches oracle/symbols oracle/reports/numbers oracle/reports/text",
+       "oracle/symbols oracle/reports/numbers oracle/reports/text",
     2: "_softmax _operator oracle/prototype oracle/targets oracle/batch oracle/native_sandbox "
        "oracle/python_call oracle/python_sandbox oracle/sandbox oracle/time_limit "
        "oracle/worker oracle/native_worker oracle/python_worker",

@@ -1,8 +1,8 @@
 """What a derivative may be off by that a library took through the maximum: of x - max(x).
 
-People write softmax with the maximum taken off, of the row or block by block, and let a library
-differentiate it. The derivative then goes through each maximum as well, where it cancels but for
-rounding, and that rounding is no fault of theirs.
+People write softmax with the maximum taken off and let a library differentiate it. The derivative
+then goes through the maximum as well, where it cancels but for rounding, and that rounding is no
+fault of theirs.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.bounds import Bound, forward_error
+from softjac.oracle.bounds import Bound
 from softjac.oracle.op import Op
 from softjac.oracle.sample import Sample
-from softjac.oracle.stretches import sums_beside
 
 __all__ = ["through_maximum"]
 
@@ -26,7 +25,7 @@ def through_maximum(op: Op, sample: Sample, exact: Array) -> Bound:
     """The bound of an op's derivative, from logits, of a function with x - max(x) in it."""
     if op.output == "y_dot":
         return _forward(op, sample, exact)
-    return _backward(op, sample, exact)
+    return _backward(sample, exact, op.bound(sample, exact))
 
 
 def _forward(op: Op, sample: Sample, exact: Array) -> Bound:
@@ -45,21 +44,13 @@ def _forward(op: Op, sample: Sample, exact: Array) -> Bound:
     return replace(bound, tolerance=tolerance)
 
 
-def _backward(op: Op, sample: Sample, exact: Array) -> Bound:
+def _backward(sample: Sample, exact: Array, bound: Bound) -> Bound:
     """Backward: what x - max(x) receives, g_i, goes to x_i, and -Σ g_i to the largest logit.
 
     The g_i are a VJP and sum to 0 but for their errors, which therefore all meet at the maximum,
     or at the equal ones: Σ tolerance_j + Σ_k window_k |Σ_j d_kj| at most, and n u Σ |g_j| for the
     sum itself.
-
-    Where sums of blocks, or of all before an element, are put together, each with a maximum m of
-    its own, there is more. What m receives, c Σ y_j from its terms and -c Σ y_j from m - max(x),
-    cancels but for n + 8 roundings and what is flushed; of the blocks is known that their largest
-    has none larger beside it. And the weight of a term in its sum, which travels over the maxima,
-    has not the same error as in the numerator, so that y_i |v_i| and |c| y_i count, not their
-    difference. c, what the row's sum receives, is at most Σ |v_j|, for softmax Σ y_j |v_j|.
     """
-    bound = op.bound(sample, exact)
     wide = (sample.rows, -1, sample.n)  # each row of a Jacobian is a VJP
     errors = bound.tolerance.reshape(wide).sum(axis=2, keepdims=True)
     for direction, window in zip(bound.directions, bound.windows, strict=True):
@@ -69,26 +60,4 @@ def _backward(op: Op, sample: Sample, exact: Array) -> Bound:
     errors = errors + sample.n * sample.precision.u * size
     largest = (sample.gap == 0.0)[:, None, :]
     tolerance = bound.tolerance.reshape(wide) + np.where(largest, errors, 0.0)
-    tolerance = tolerance + _of_blocks(op, sample)
     return replace(bound, tolerance=tolerance.reshape(bound.tolerance.shape))
-
-
-def _of_blocks(op: Op, sample: Sample) -> Array:
-    """What is added where sums are put together: `(rows, VJPs, n)`."""
-    u, tiny, y = sample.precision.u, sample.precision.tiny, sample.y
-    if op.vector is None:
-        vector = np.eye(sample.n)[None, :, :]
-    else:
-        vector = np.abs(sample.vector)[:, None, :]
-    terms = vector if op.logarithmic else y[:, None, :] * vector
-    received = terms.sum(axis=2, keepdims=True)
-    forward = forward_error(sample)
-    subnormal = np.where(y < 2.0 * tiny, 2.0 * tiny, 0.0)
-    error = y * forward.element + subnormal
-    apart = 0.0 if op.logarithmic else error[:, None, :] * vector
-    travelled = error + 9.0 * u * sample.records[:, None] * y
-    meeting = sums_beside(sample.gap, (sample.n + 8) * u * y)
-    added = apart + received * (travelled + meeting)[:, None, :]
-    flushed = 2.0 * tiny + sums_beside(sample.gap, np.full(y.shape, 2.0 * tiny))
-    added += flushed[:, None, :] * np.maximum(received, 1.0)
-    return np.asarray(abs(sample.scale) * added)

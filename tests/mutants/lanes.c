@@ -275,8 +275,8 @@ void jvp_tail_of_16_not_stored(const float *y, const float *x_dot, float *y_dot,
         vjp_apply8(y, x_dot, dot8(y, x_dot, n), y_dot, n & ~(size_t)15);
 }
 
-// The sum of lanes adds the lower half twice, as a loop would whose second load were the first.
-// @softmax_vjp | values | lane-error or pointer-not-advanced
+// The sum of lanes adds the lower half twice.
+// @softmax_vjp | values | lane-error
 void vjp_low_half_twice(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
         __m256 s = _mm256_setzero_ps();

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,7 +13,6 @@ from softjac.oracle.fit import judge
 from softjac.oracle.inputs import Row, make
 from softjac.oracle.ops import OPS
 from softjac.oracle.sample import Sample
-from softjac.oracle.stretches import sums_beside
 from softjac.oracle.through_maximum import through_maximum
 from tests.oracle.test_bounds import FLOAT32, SUMS, rows_of_every_kind
 
@@ -98,47 +95,6 @@ def test_a_derivative_through_the_maximum_is_within_its_bound(op: str, total: Su
         assert ratios(op, inputs, got)[finite].max() <= 1.0, n
 
 
-def of_blocks(x: jax.Array, width: int) -> jax.Array:
-    """Softmax from the maxima and sums of blocks."""
-    blocks = x.reshape(len(x), -1, width)
-    largest = blocks.max(axis=2, keepdims=True)
-    sums = jnp.exp(blocks - largest).sum(axis=2, keepdims=True)
-    top = largest.max(axis=1, keepdims=True)
-    total = (sums * jnp.exp(largest - top)).sum(axis=1)
-    return jnp.exp(x - top[:, :, 0]) / total
-
-
-@pytest.mark.parametrize("width", [1, 4, 16])
-def test_a_derivative_through_the_maxima_of_blocks_is_within_its_bound(width: int) -> None:
-    """Each block's largest element receives the rounding of its block; some need that."""
-    inputs = rows_of_every_kind(48, "softmax_vjp", ("x", "dy"))
-    inputs["x"] = np.maximum(inputs["x"], np.finfo(np.float32).min)
-    got = np.asarray(jax.vjp(lambda x: of_blocks(x, width), inputs["x"])[1](inputs["dy"])[0])
-    finite = np.isfinite(got).all(axis=1)
-    assert finite.mean() > 0.8
-    assert ratios("softmax_vjp", inputs, got)[finite].max() <= 1.0
-    sample = Sample(inputs, precision=FLOAT32)
-    exact = reference.answer(OPS["softmax_vjp"], sample)
-    plain = judge(reference.residual(got, exact), OPS["softmax_vjp"].bound(sample, exact[0]))
-    assert plain.ratio[finite].max() > 1.0
-
-
-def test_the_stretch_around_an_element_ends_where_a_larger_one_begins() -> None:
-    """Sums over it are those of a plain loop, ties and masked elements included."""
-    generator = np.random.default_rng(0)
-    for n in (1, 2, 3, 8, 37):
-        gap = generator.integers(0, 6, (9, n)).astype(np.float64)
-        gap[gap == 5.0] = np.inf
-        values = generator.exponential(size=(9, n))
-        expected = np.zeros((9, n))
-        for row, i in np.ndindex(9, n):
-            larger = np.flatnonzero(gap[row] < gap[row, i])
-            first = max(larger[larger < i], default=-1) + 1
-            end = min(larger[larger > i], default=n)
-            expected[row, i] = values[row, first:end].sum() if end - first > 1 else 0.0
-        np.testing.assert_allclose(sums_beside(gap, values), expected, rtol=1e-14)
-
-
 @pytest.mark.parametrize("op", ["softmax_vjp", "log_softmax_vjp", "softmax_jvp", "log_softmax_jvp"])
 @pytest.mark.parametrize("n", [10, 1000])
 def test_a_fault_anywhere_else_is_seen_as_before(op: str, n: int) -> None:
@@ -162,13 +118,12 @@ def test_a_fault_anywhere_else_is_seen_as_before(op: str, n: int) -> None:
 
 
 def test_the_largest_element_is_held_to_the_errors_of_its_row() -> None:
-    """A largest element off by 1e-4 of the terms of its row's sum is refuted."""
+    """A largest element off by 1e-4 of its row's size is refuted."""
     rows = [Row("normal", "normal", 0, key) for key in range(20)]
     inputs = make(rows, 10, OPS["softmax_vjp"], ("x", "dy"), FLOAT32, 1.0)
     got = softmax_vjp(*inputs.values(), SUMS[0])
     place = inputs["x"].argmax(axis=1)[:, None]
-    y = np.exp(inputs["x"]) / np.exp(inputs["x"]).sum(axis=1, keepdims=True)
-    fault = 1e-4 * (y * np.abs(inputs["dy"])).sum(axis=1, keepdims=True)
+    fault = 1e-4 * np.abs(got).sum(axis=1, keepdims=True)
     wrong = got.copy()
     np.put_along_axis(wrong, place, np.take_along_axis(got, place, axis=1) + fault, axis=1)
     assert (ratios("softmax_vjp", inputs, wrong) > 1.0).all()
