@@ -141,9 +141,9 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     failing = {item.sample.n for item in items if (item.failed & item.plain & _holds(item)).any()}
     if too_late(trial, min(failing)):
         return
-    sound = [n for n in trial.lengths - trial.wrong_lengths if min(failing) < n < max(failing)]
-    if not few and len(sound) > 1:
-        return  # a matter of lengths: of one alone the rows that were tried may not tell
+    sound = trial.lengths - trial.wrong_lengths
+    if not few and any(min(failing) < n < max(failing) for n in sound):
+        return  # a matter of lengths
     if 5 * off_bound > elements or few:
         yield "low-precision", 1.0, f"errors up to {worst:.2g} of the row's largest element"
 
