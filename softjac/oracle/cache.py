@@ -46,7 +46,7 @@ def folder(name: str) -> Path:
 def xla() -> dict[str, str]:
     """Environment variables by which JAX in a child process keeps what XLA compiles.
 
-    None where the caller has set them for himself, and none before jax 0.10.2: XLA prints two long
+    Empty where the caller has named a folder of his own, and before jax 0.10.2: XLA prints two long
     lines there for every program that it takes from the cache.
     """
     numbers = tuple(int(part) for part in version("jax").split(".")[:3] if part.isdecimal())

@@ -130,7 +130,7 @@ def test_a_header_without_a_compiler(
 
 
 def test_a_missing_prototype_is_told_from_the_source(source: Path, tmp_path: Path) -> None:
-    """The message can be pasted where the source has the function; else it says what one is."""
+    """What the source has can be pasted; without it the message shows what one looks like."""
     assert error(f"{source}:f") == (
         f"{source}:f: a C candidate needs --prototype '{PROTOTYPE}' or --header FILE"
     )

@@ -48,10 +48,10 @@ def _alone(trial: Trial, n: int, *, rows: int | None = None, scale: float = 1.0)
     All are made before any threads start: each start takes a new process.
     """
     rows = rows or max(1, TOGETHER // trial.elements(n))
-    while rows > 1 and not trial.affordable(n, rows * THREADS, plain=True):
+    while not trial.affordable(n, rows * THREADS, plain=True):
+        if rows == 1:
+            return []
         rows //= 2
-    if not trial.affordable(n, rows * THREADS, plain=True):
-        return []
     seeds = range(trial.seed + 50, trial.seed + 50 + THREADS)
     moved = (trial.shapes.moved(Task("plain", n, rows, seed, scale=scale)) for seed in seeds)
     planned = [task for task in moved if task is not None and trial.allows(task)]

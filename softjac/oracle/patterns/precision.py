@@ -28,8 +28,6 @@ Explained = tuple[str, float, str]
 
 # How many bits the types hold that are narrower than one: bfloat16, float16, float32.
 NARROWER = {"float64": (8, 11, 24), "float32": (8, 11)}
-# Powers of two between which numbers lie that every narrower type holds, a little inside.
-REACH = {"float64": 100, "float32": 14}
 # What the narrower type's rounding comes to somewhere, relative to a row's largest element.
 LEAST = {"float64": 2.0**-28, "float32": 2.0**-14, "bfloat16": 0.0, "float16": 0.0}
 
@@ -114,10 +112,10 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         return
     worst, of_logits, off_bound, elements, larger = 0.0, 0.0, 0, 0, 0
     for item in items:
-        rows = item.failed & item.plain & _holds(item)
+        rows = item.failed & item.plain
         if not rows.any():
             continue
-        wrong = wrong_places(item)[rows[item.failed]]
+        wrong = wrong_places(item)[item.plain[item.failed]]
         off_bound, elements = off_bound + int(wrong.sum()), elements + wrong.size
         larger += int((wrong & (item.got[rows] > item.exact[rows])).sum())
         with np.errstate(all="ignore"):
@@ -138,7 +136,7 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     one_sided = not 0.02 * off_bound < larger < 0.98 * off_bound
     if trial.op.vector is None and not trial.precision.u_out and one_sided:
         return  # what is always too small, or too large, was not rounded
-    failing = {item.sample.n for item in items if (item.failed & item.plain & _holds(item)).any()}
+    failing = {item.sample.n for item in items if (item.failed & item.plain).any()}
     if too_late(trial, min(failing)):
         return
     sound = trial.lengths - trial.wrong_lengths
@@ -146,15 +144,6 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         return  # a matter of lengths
     if 5 * off_bound > elements or few:
         yield "low-precision", 1.0, f"errors up to {worst:.2g} of the row's largest element"
-
-
-def _holds(item: Evidence) -> Array:
-    """Which rows' vectors neither overflow nor vanish in a narrower type."""
-    reach = REACH.get(item.precision.name)
-    if item.vector is None or reach is None:
-        return np.ones(item.batch.rows, bool)
-    largest = np.abs(item.vector).max(axis=1)
-    return np.asarray((largest < 2.0**reach) & (largest > 2.0**-reach))
 
 
 def _logits(trial: Trial, item: Evidence) -> Array:

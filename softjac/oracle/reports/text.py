@@ -86,9 +86,11 @@ def headline(report: Report) -> str:
     Example:
         >>> headline(Report("m:f", "softmax_vjp", "float32", "verified"))
         'VERIFIED m:f: softmax_vjp, float32'
+        >>> headline(Report("m:f", "softmax_vjp", "float32", "error", error="m:f: no such file"))
+        'ERROR m:f: no such file'
     """
     if report.verdict == "error":
-        return f"ERROR {report.target}: {report.error}"
+        return f"ERROR {report.target}: {report.error.removeprefix(f'{report.target}: ')}"
     names = ", ".join(diagnosis.id for diagnosis in report.diagnoses)
     return f"{report.verdict.upper()} {title(report)}" + (f": {names}" if names else "")
 
