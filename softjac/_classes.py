@@ -1,7 +1,7 @@
-"""Reductions over the classes, sixteen entries at a time: on one device or on many.
+"""Reductions over the classes, many entries at a time: on one device or on many.
 
 XLA reduces in an order of its own, in places with a rounding for each term; these sums round
-once for sixteen terms, or once for two, whatever the platform.
+once for eight or sixteen terms, or once for two, whatever the platform.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from jax import lax
 from softjac._types import Array
 
 __all__ = ["Classes"]
-
-_PARTS = 16
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Classes:
         return self._together(lax.psum, _sum(_add_exactly, function, self.axes, *arrays))
 
     def sum_in_pairs(self, function: Callable[..., Sequence[Array]], *arrays: Array) -> list[Array]:
-        """Add like `accurate_sum`, faster: at most log2(n) + 1 roundings, and one a device."""
+        """Add like `accurate_sum`, faster: at most log2(n) + 3 roundings, and one a device."""
         return self._together(lax.psum, _sum(_add_in_pairs, function, self.axes, *arrays))
 
     def greatest(self, array: Array) -> Array:
@@ -71,7 +69,7 @@ class Classes:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _sum(add: Any, function: Any, axes: tuple[int, ...], *arrays: Array) -> list[Array]:
-    """Add each of the function's results over the axes: sixteen parts of a row, again and again.
+    """Add each of the function's results over the axes: the parts of a row, again and again.
 
     The function is taken of each part, not of the whole, which XLA would write to memory.
     """
@@ -114,14 +112,11 @@ def _add_parts(
     axis: int,
     arrays: Sequence[Array],
 ) -> list[Array]:
-    """Put sixteen parts of an axis on top of each other; what is left over stays behind them."""
+    """Put the parts of an axis on top of each other; what is left over stays behind them."""
     size = jnp.broadcast_shapes(*(array.shape for array in arrays))[axis]
     if size == 0:
         return [jnp.sum(term, axis, keepdims=True) for term in function(*arrays)]
-    length = max(size // _PARTS, 1)
-    if function is not _unchanged and 2 * _PARTS <= size < _PARTS**2:
-        length = _PARTS  # the whole row's loops are slow where they are short
-    count = min(size // length, _PARTS)
+    count, length = _cut(size, computed=function is not _unchanged)
 
     def part(first: int, last: int) -> Sequence[Array]:
         return function(
@@ -137,6 +132,21 @@ def _add_parts(
         return sums
     rest = part(length * count, size)
     return [lax.concatenate(pair, axis) for pair in zip(sums, rest, strict=True)]
+
+
+def _cut(size: int, *, computed: bool) -> tuple[int, int]:
+    """How many parts, and how long, so that XLA's loops over them are fast.
+
+    Of what is computed on the way fifteen parts at most: of more, XLA writes it to memory first.
+    Eight of a long row leave nearly nothing behind; those of a short one stay long for a loop.
+    """
+    if size <= 16:
+        return size, 1
+    if size >= 256:
+        count = 8 if computed else 16
+        return count, size // count
+    length = 16 if computed and size >= 32 else -(-size // 16)
+    return size // length, length
 
 
 def _add_in_pairs(parts: Sequence[Array]) -> Array:

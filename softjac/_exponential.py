@@ -49,11 +49,19 @@ def exponential(difference: Array, error: Array) -> Array:
     """
     form = _FORMATS[difference.dtype.name]
     lowest = -(form.bias + 1) * math.log(2)
-    k = jnp.round(jnp.maximum(difference, lowest) * (1 / math.log(2)))
-    r = (jnp.maximum(difference, lowest) - k * form.high) - k * form.low
+    clamped = jnp.maximum(difference, lowest)
+    # In the sum with so large a number the quotient is rounded to an integer: its last bits.
+    large = jnp.full_like(difference, 1.5 * 2**form.fraction)
+    k = _bits(clamped * (1 / math.log(2)) + large) - _bits(large)
+    whole = k.astype(difference.dtype)
+    r = (clamped - whole * form.high) - whole * form.low
     r = r + jnp.where(difference > lowest, error, 0)  # an infinite difference has NaN for error
     series = jnp.full_like(r, 1 / math.factorial(form.degree))
     for power in range(form.degree - 1, -1, -1):
         series = series * r + 1 / math.factorial(power)
-    biased = form.bias - k.astype(form.integers)  # at the lowest difference: 2^-k is infinite
+    biased = form.bias - k  # at the lowest difference: 2^-k is infinite
     return series / lax.bitcast_convert_type(biased << form.fraction, difference.dtype)
+
+
+def _bits(x: Array) -> Array:
+    return lax.bitcast_convert_type(x, _FORMATS[x.dtype.name].integers)

@@ -48,13 +48,14 @@ def _product(y: Array, t: Array, *, kind: Kind, classes: Classes) -> Array:
         return y * _centred(y, t, classes)
     if kind == "log":
         return _centred(y, t, classes)
-    complement, others, total = classes.sum_in_pairs(_beside_the_dominant, y, t)
-    return jnp.where(dominant(y), complement * t - y * others, t - y * total)
+    (total,) = classes.sum_in_pairs(lambda t: (t,), t)
+    (others,) = classes.sum_in_pairs(_beside_the_dominant, y, t, total)
+    return jnp.where(dominant(y), -others, t - y * total)
 
 
-def _beside_the_dominant(y: Array, t: Array) -> tuple[Array, Array, Array]:
-    """The terms of Σ y and Σ t over all classes but the dominant one, and of Σ t."""
-    return jnp.where(dominant(y), 0, y), jnp.where(dominant(y), 0, t), t
+def _beside_the_dominant(y: Array, t: Array, total: Array) -> tuple[Array]:
+    """The result's terms over all classes but the dominant one, whose own is their negated sum."""
+    return (jnp.where(dominant(y), 0, t - y * total),)
 
 
 def dominant(y: Array) -> Array:

@@ -40,9 +40,9 @@ def softmax(
 
     Numerics:
         Accurate relative to each y_i down to the smallest normal number, 0 below it: the rounding
-        of x - max is carried along, and the sum rounds once for sixteen terms. Logits of -inf give
-        0. A NaN, an infinite maximum, and rows of -inf alone give NaN, as in `jax.nn.softmax`;
-        rows that `where` masks whole give 0.
+        of x - max is carried along, and the sum rounds once for eight terms or more. Logits of
+        -inf give 0. A NaN, an infinite maximum, and rows of -inf alone give NaN, as in
+        `jax.nn.softmax`; rows that `where` masks whole give 0.
 
     Example:
         >>> softmax(jax.numpy.array([0.0, 0.0])).tolist()

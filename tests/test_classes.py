@@ -12,7 +12,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from softjac._classes import Classes
+from softjac._classes import Classes, _cut
 from softjac._exponential import exponential
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53}
@@ -32,8 +32,8 @@ def in_pairs(terms: Any) -> Any:
 
 @pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 31, 32, 33, 255, 256, 257, 1000, 4097, 50257])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_sum_rounds_once_for_sixteen_terms(dtype: str, n: int) -> None:
-    """At most log2(n)/4 + 3 roundings, in pairs log2(n) + 1: of equal, random and spiked terms."""
+def test_a_sum_rounds_once_for_many_terms(dtype: str, n: int) -> None:
+    """Off by log2(n)/4 + 3 roundings, in pairs log2(n) + 1: equal, random and spiked terms."""
     rng = np.random.default_rng(n)
     rows = [np.full(n, 0.1), rng.random(n), np.r_[1.0, rng.random(n - 1) * 1e-3]]
     with jax.enable_x64(dtype == "float64"):
@@ -43,6 +43,23 @@ def test_a_sum_rounds_once_for_sixteen_terms(dtype: str, n: int) -> None:
             for add, roundings in ((total, math.log2(n) / 4 + 3), (in_pairs, math.log2(n) + 1)):
                 error = abs(Fraction(float(add(terms)[0])) / exact - 1)
                 assert error <= roundings * UNIT[dtype]
+
+
+def test_no_term_is_rounded_more_often_than_promised() -> None:
+    """log2(n)/4 + 3 times, in pairs log2(n) + 3, at every n: counted along the parts of the sum."""
+    deeper: dict[str, Any] = {
+        "exact": lambda _count: 1,
+        "pairs": lambda count: (count - 1).bit_length(),
+    }
+    for n in [*range(1, 3000), 32768, 50257, 128256, 10**6]:
+        for name, promised in (("exact", math.log2(n) / 4 + 3), ("pairs", math.log2(n) + 3)):
+            roundings, computed = np.zeros(n, int), True
+            while computed or len(roundings) > 1:
+                count, length = _cut(len(roundings), computed=computed)
+                parts = roundings[: count * length].reshape(count, length)
+                sums = parts.max(axis=0) + (deeper[name](count) if count > 1 else 0)
+                roundings, computed = np.concatenate([sums, roundings[count * length :]]), False
+            assert roundings[0] <= promised, n
 
 
 def test_what_is_no_number_stays_in_the_sum() -> None:
