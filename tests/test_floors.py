@@ -19,8 +19,8 @@ FLOORS = {
        "oracle/pace oracle/process oracle/roles oracle/signature oracle/sample oracle/storage "
        "oracle/symbols oracle/reports/numbers oracle/reports/text",
     2: "_softmax _operator oracle/prototype oracle/targets oracle/batch oracle/native_sandbox "
-       "oracle/python_call oracle/python_sandbox oracle/sandbox oracle/time_limit "
-       "oracle/worker oracle/native_worker oracle/python_worker",
+       "oracle/interleaved oracle/python_call oracle/python_sandbox oracle/sandbox "
+       "oracle/time_limit oracle/worker oracle/native_worker oracle/python_worker",
     3: "layers lineax sharded native oracle/bounds oracle/fit oracle/op oracle/reference",
     4: "oracle/ops oracle/inputs oracle/mistakes oracle/plan oracle/through_maximum",
     5: "oracle/candidate oracle/failure",

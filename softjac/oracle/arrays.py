@@ -17,6 +17,8 @@ __all__ = [
     "EXAMPLES",
     "ArrayKind",
     "Arrays",
+    "is_deleted",
+    "sample_of",
     "shares_memory",
     "to_numpy",
     "wide_floats",
@@ -28,6 +30,11 @@ ArrayKind = Literal["numpy", "jax", "torch"]
 # How much is kept of earlier calls; the inputs of one call are at most so many, and stay.
 _KEPT_BYTES = 256 << 20
 _MOST_INPUTS = 2
+
+# Of a returned array so many elements are looked at again; a larger one is not held for that.
+_SAMPLED = 1 << 14
+_REMEMBERED_BYTES = 16 << 20
+
 _AROUND = 0x7B  # of each byte beside a view: a huge number in every dtype
 
 
@@ -51,13 +58,19 @@ class Arrays:
 
     def is_changed(self, kind: ArrayKind, role: str, values: Array, layout: Layout) -> bool:
         """Whether an array given before, or the memory around it, has other bytes now."""
+        if not self.holds(kind, role, values, layout):
+            return True
         if kind == "jax":
             return False
         base, view, _ = self._find(kind, role, values, layout)
-        if view.tobytes() != values.tobytes():
-            return True
         view.view(f"u{view.dtype.itemsize}")[...] = _filling(view)
         return bool((np.frombuffer(base, np.uint8) != _AROUND).any())
+
+    def holds(self, kind: ArrayKind, role: str, values: Array, layout: Layout) -> bool:
+        """Whether an array given before has these values now."""
+        if kind == "jax":
+            return True  # immutable
+        return bool(self._find(kind, role, values, layout)[1].tobytes() == values.tobytes())
 
     def _find(
         self, kind: ArrayKind, role: str, values: Array, layout: Layout
@@ -94,6 +107,19 @@ def to_numpy(result: Any) -> tuple[Array | None, str]:
     return None, f"returned {type(result).__name__}, expected an array"
 
 
+def sample_of(result: Any) -> bytes | None:
+    """The elements of an array a callable returned, some of a large one; None where it is none."""
+    memory = _memory(result)
+    if memory is None or memory.nbytes > _REMEMBERED_BYTES:
+        return None
+    return memory.reshape(-1)[:: 1 + memory.size // _SAMPLED].tobytes()
+
+
+def is_deleted(given: Any) -> bool:
+    """Whether the memory of a JAX array, where it has any, was given to another one."""
+    return bool(getattr(given, "is_deleted", bool)() and given.size)
+
+
 def shares_memory(one: Any, other: Any) -> bool:
     """Whether two arrays of whatever kind lie in the same memory."""
     first, second = _memory(one), _memory(other)
@@ -101,7 +127,10 @@ def shares_memory(one: Any, other: Any) -> bool:
 
 
 def _memory(array: Any) -> Array | None:
-    """A NumPy array on the memory of an array that can be written, if it is one."""
+    """A NumPy array on the memory of an array, if it is one; JAX's may be somebody else's."""
+    jax = sys.modules.get("jax")
+    if jax is not None and isinstance(array, jax.Array):
+        return None if is_deleted(array) else np.asarray(array)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(array, torch.Tensor):
         tensor = array.detach().cpu()

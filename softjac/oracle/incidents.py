@@ -20,7 +20,7 @@ def incidents_of(
     if outcome.status != "ok":
         yield outcome.status, outcome.message
     elif outcome.output is None:
-        yield "shape", "no array came back"
+        yield "shape", outcome.message or "no array came back"
     elif not fits(outcome, shape):
         yield "shape", f"an array of shape {outcome.output.shape} came back"
     elif outcome.output.dtype != dtype:

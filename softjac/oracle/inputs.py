@@ -121,14 +121,14 @@ def _sorted(descending: bool) -> Callable[[_Noise], Array]:
 def _masked(where: Callable[[_Noise], Array]) -> Callable[[_Noise], Array]:
     """Some logits -inf, never all of them; in half of the rows the others are far below 0.
 
-    -1e4 in place of -inf is as good as any number until the logits lie below it.
+    -1e4 or -1e9 in place of -inf is as good as any number until the logits lie below it.
     """
 
     def made(z: _Noise) -> Array:
         mask = where(z)
         mask &= ~(mask.all(axis=1, keepdims=True) & z.here)
         chance = z.uniform(9)[:, :1]
-        depth = np.where(chance < 0.5, 0.0, 10.0 ** (8.0 * chance - 2.0))  # 0, or 1e2 to 1e6
+        depth = np.where(chance < 0.5, 0.0, 10.0 ** (20.0 * chance - 8.0))  # 0, or 1e2 to 1e12
         return np.where(mask, -np.inf, 3.0 * z.bell(0) - np.minimum(depth, z.reach))
 
     return made

@@ -49,6 +49,7 @@ class NativeSandbox:
         self._blocked = blocked
         self._child: ChildProcess | None = None
         self._batch = Batch(plan)
+        self.left_by_loading: tuple[str, ...] = ()
 
     def start(self) -> None:
         """Starts a child now, so that a function that cannot be loaded is known at once."""
@@ -229,6 +230,7 @@ class NativeSandbox:
             raise CandidateError(f"{self._plan.library} has no symbol {self._plan.symbol}{hint}")
         if kind == "candidate":
             raise CandidateError(detail[0])
+        self.left_by_loading = guard.environment_names(detail[0])
         return child
 
     def _drop_child(self) -> None:

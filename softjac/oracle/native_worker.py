@@ -39,9 +39,11 @@ class _Native:
         self._channel = channel
         self._shim = _open_shim(library, plan)
         self._memory = _Memory(memory)
+        address = _address(plan)
+        self._left = self._shim.softjac_guard_environment()
         self._plan = guard.pack_plan(
             plan,
-            _address(plan),
+            address,
             blocked=blocked,
             descriptor=int(sys.argv[1]),
             patience=patience,
@@ -52,8 +54,8 @@ class _Native:
             raise RefusedError("sandbox", "no address space for guard pages: raise `ulimit -v`")
 
     def serve(self) -> None:
-        """Answers (command, size and offsets of the batch, calls, rounds)."""
-        self._channel.send(("ready",))
+        """Tells what loading left changed, then answers (command, batch, calls, rounds)."""
+        self._channel.send(("ready", self._left))
         while True:
             command, size, offsets, count, rounds = self._channel.receive()
             threads = count if command == "threads" else 1

@@ -77,3 +77,7 @@ class Op:
             return (("x",),)
         tail = () if self.vector is None else (self.vector,)
         return (("y", *tail), ("x", *tail))
+
+    def shape(self, rows: int, n: int) -> tuple[int, ...]:
+        """That of its result."""
+        return (rows, n, n) if self.output == "jac" else (rows, n)

@@ -11,6 +11,7 @@ from softjac.oracle.inputs import LOGITS, NONFINITE, VECTORS, Row
 __all__ = [
     "EDGED",
     "EFFORTS",
+    "MANY_ROWS",
     "Effort",
     "Task",
     "crowd",
@@ -58,6 +59,12 @@ SIMPLE = (
 # leave all kinds of rests. Of one of them each lane is an edge, where there is more time.
 LANED = 20_005
 EDGED = (512, 2048, 8192, 16_388, LANED, 24_598, 32_768, 40_003, 65_536)
+
+# And lengths past 64 that leave what the others of `quick` do not of a step of 16.
+LEFTOVER = (70, 71, 73, 74, 75, 76, 77, 78)
+
+# Rows that a counter of 8 bits does not hold, three left over of a step of four.
+MANY_ROWS = 259
 
 # How many edges of one length are looked at: rows of so many elements together.
 EDGES = 400_000
@@ -189,6 +196,7 @@ def lengths(effort: Effort) -> tuple[int, ...]:
     near |= {100, 707, 1000, 1024, 2747, 4097, 9001}
     far = {16384, 24_593, 65535, 65536, 65537, 100_003, 131_075, 1_048_577}
     if effort.name == "quick":
+        near |= {*LEFTOVER}
         far = {65537}
     far |= {*VOCABULARIES, *EDGED}
     return tuple(sorted(near | {n for n in far if n <= effort.longest}))
@@ -208,7 +216,7 @@ def tasks(
         return
     most = EDGES if effort.name == "quick" else 4 * EDGES if n == LANED else 2 * EDGES
     ends = Task("edges", n, max(1, min(len(edges(n)), most // n)), seed, scale=scale)
-    if n in EDGED and effort.name == "quick":
+    if n in EDGED + LEFTOVER and effort.name == "quick":
         simple = Task("simple", n, len(SIMPLE), seed, scale=scale)
         plain = Task("plain", n, 1, seed, scale=scale)
         yield [replace(ends, rows=min(ends.rows, 7)), simple if n <= 8192 else plain]
@@ -226,6 +234,8 @@ def tasks(
         several.append(Task("random", n, 701, seed + 11, scale=scale))
     if several_rows and n == 100:  # enough for threads of its own, and three rows left over
         several.append(Task("random", n, 1003, seed + 16, scale=scale))
+    if several_rows and n == 129:
+        several.append(Task("random", n, MANY_ROWS, seed + 17, scale=scale))
     # a row counter of 8 or 16 bits; more rows on the stack than it holds
     if several_rows and n <= 8:
         several.append(Task("random", n, 300 + n, seed + 12, scale=scale))

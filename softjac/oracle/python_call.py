@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from softjac.oracle.arrays import (
     EXAMPLES,
     ArrayKind,
     Arrays,
+    is_deleted,
+    sample_of,
     shares_memory,
     to_numpy,
     wide_floats,
@@ -51,7 +54,8 @@ _DIFFERENTIATING = frozenset(
     ("autograd", "jax", "jaxlib", "mlx", "mxnet", "paddle", "tensorflow", "tinygrad", "torch")
 )
 
-_COMPARED_BYTES = 1 << 16
+# The results of so many calls before are looked at again.
+_REMEMBERED = 4
 _SIGN_OF_LIFE = 0.2
 
 
@@ -98,7 +102,7 @@ class Caller:
         self._plan = plan
         self._arrays = Arrays()
         self._kind: ArrayKind = plan.array or "numpy"
-        self._before: tuple[Any, bytes] | None = None
+        self._before: deque[tuple[Any, bytes]] = deque(maxlen=_REMEMBERED)
         reader = _environment_reader(library)
         self._environment = reader or (lambda: 0)
         self._sees_environment = reader is not None
@@ -145,7 +149,7 @@ class Caller:
         """One call and what came of it; only the end of the process is not survived."""
         kind, layout = self._kind, call.layout
         with wide_floats(self._plan.dtype):
-            begin = time.perf_counter()
+            begin, given = time.perf_counter(), {}
             try:
                 given = {
                     role: self._arrays.give(kind, role, call.inputs[role], layout)
@@ -161,7 +165,7 @@ class Caller:
                 return Outcome(
                     "refused" if empty and isinstance(error, Exception) else "raised",
                     message=f"{type(error).__name__}: {error}"[:500],
-                    changed=self._changed(call),
+                    changed=self._changed(call, given),
                     seconds=time.perf_counter() - begin,
                 )
             seconds, processor = time.perf_counter() - begin, time.process_time() - used
@@ -173,7 +177,7 @@ class Caller:
             output,
             None,
             message,
-            self._changed(call),
+            self._changed(call, given),
             (),
             changes,
             seconds,
@@ -196,28 +200,33 @@ class Caller:
                 positional.append(value)
         return self._function(*positional, **named)
 
-    def _changed(self, call: Call) -> tuple[str, ...]:
-        """The inputs that hold other bytes than before the call."""
+    def _changed(self, call: Call, given: dict[str, Any]) -> tuple[str, ...]:
+        """The inputs that hold other bytes than before the call, or were given up (donated)."""
         return tuple(
             role
             for role in self._plan.inputs
             if self._arrays.is_changed(self._kind, role, call.inputs[role], call.layout)
+            or is_deleted(given.get(role))
+        )
+
+    def disturbed(self, call: Call) -> tuple[str, ...]:
+        """The inputs that hold other values, while the call is being made."""
+        return tuple(
+            role
+            for role in self._plan.inputs
+            if not self._arrays.holds(self._kind, role, call.inputs[role], call.layout)
         )
 
     def _is_reused(self, result: Any, given: list[Any]) -> bool:
-        """Whether this call changed the array that the call before it returned."""
-        before, self._before = self._before, None
-        if self._kind == "jax" and not isinstance(result, np.ndarray):
-            return False  # immutable
-        array, _ = to_numpy(result)
-        small = array is not None and array.nbytes <= _COMPARED_BYTES
+        """Whether this call changed an array that one of the calls before it returned."""
+        changed = any(sample_of(array) != sample for array, sample in self._before)
+        if changed:
+            self._before.clear()
+        sample = sample_of(result)
         # an array that is an input is refilled for the next call, which says nothing
-        if array is not None and small and not any(shares_memory(result, one) for one in given):
-            self._before = result, array.tobytes()
-        if before is None:
-            return False
-        array, _ = to_numpy(before[0])
-        return array is not None and array.tobytes() != before[1]
+        if sample is not None and not any(shares_memory(result, one) for one in given):
+            self._before.append((result, sample))
+        return changed
 
     def _accepts(self, kind: ArrayKind) -> bool:
         """Whether a small call with this kind of array raises nothing."""

@@ -18,6 +18,7 @@ from softjac._errors import CandidateError
 from softjac.oracle import cache
 from softjac.oracle.call import Call, Growth, Outcome
 from softjac.oracle.channel import ChildLostError
+from softjac.oracle.interleaved import call_interleaved
 from softjac.oracle.process import ChildProcess, Patience, death
 from softjac.oracle.python_call import (
     Caller,
@@ -83,6 +84,11 @@ class ChildSandbox:
         if isinstance(answers[0], list):
             return answers[0]
         return [answers[0]] * (len(calls) * rounds)
+
+    def run_interleaved(self, calls: Sequence[Call]) -> list[Outcome]:
+        """Makes the first call, the second between two of its lines, as often as it has lines."""
+        answers = self._answers("interleaved", (calls,), calls[:1], threads=len(calls))
+        return answers[0] if isinstance(answers[0], list) else answers[:1]
 
     def run_blocked(self, calls: Sequence[Call]) -> list[Outcome]:
         """As `run`: a Python callable's faults end its process anyway."""
@@ -192,6 +198,16 @@ class LiveSandbox:
 
         answer = self._apart(work, calls, threads=len(calls))[-1]
         return answer if isinstance(answer, list) else [answer] * (len(calls) * rounds)
+
+    def run_interleaved(self, calls: Sequence[Call]) -> list[Outcome]:
+        """Makes the first call, the second between two of its lines, as often as it has lines."""
+
+        def work(put: Callable[[Any], None]) -> None:
+            for answer in call_interleaved(self._caller, calls):
+                put(answer)
+
+        answer = self._apart(work, calls, threads=len(calls))[-1]
+        return answer if isinstance(answer, list) else [answer]
 
     def run_blocked(self, calls: Sequence[Call]) -> list[Outcome]:
         """As `run`."""

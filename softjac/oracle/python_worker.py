@@ -46,21 +46,25 @@ class _Python:
     def serve(self) -> None:
         """Tells the parameters, takes a plan, then answers (command, its arguments)."""
         # After the candidate, which may set what NumPy reads when it is loaded.
-        from softjac.oracle import python_call, signature
+        from softjac.oracle import interleaved, python_call, signature
 
         send = self._channel.send
         send(("ready", signature.describe(self._function)))
         plan, library, tries = self._channel.receive()
         caller = python_call.Caller(self._function, plan, Path(library))
         send(("ready", caller.settle(tries=tries)))
+        works: dict[str, Any] = {
+            "threads": python_call.call_together,
+            "interleaved": interleaved.call_interleaved,
+            "soak": python_call.soak,
+        }
         while True:
             command, *arguments = self._channel.receive()
             if command == "run":
                 for call in arguments[0]:
                     send(("answer", caller.make(call)))
             else:
-                work = python_call.call_together if command == "threads" else python_call.soak
-                for answer in work(caller, *arguments):
+                for answer in works[command](caller, *arguments):
                     send(("alive" if answer is None else "answer", answer))
 
 

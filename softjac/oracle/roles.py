@@ -19,9 +19,12 @@ _ELSEWHERE: Final = {
     "delta": "dy", "cotangent": "dy", "grad_input": "dx", "din": "dx", "gx": "dx",
     "tangent": "x_dot", "v": "x_dot", "jacobian": "jac", "j": "jac", "len": "n", "length": "n",
     "size": "n", "cols": "n", "classes": "n", "num_classes": "n", "dim": "n", "batch": "rows",
-    "batch_size": "rows", "b": "rows", "m": "rows", "nrows": "rows", "temperature": "scale",
-    "beta": "scale", "alpha": "scale",
+    "batch_size": "rows", "b": "rows", "m": "rows", "nrows": "rows", "beta": "scale",
+    "alpha": "scale",
 }  # fmt: skip
+
+
+_DIVISORS: Final = ("temperature", "temp", "tau")
 
 
 @runtime_checkable
@@ -75,6 +78,12 @@ def name_roles(
     for name in names:
         role = roles.get(name, name)
         if role not in ROLES:
+            if name.lower() in _DIVISORS:
+                raise CandidateError(
+                    f"{function}: parameter {name} is no role: a temperature divides the logits, "
+                    "the role scale multiplies them. Judge a function that takes scale and divides "
+                    f"by {name} = 1 / scale"
+                )
             elsewhere = _ELSEWHERE.get(name.lower(), "")
             hint = f"; did you mean {elsewhere}?" if elsewhere else did_you_mean(name, ROLES)
             raise CandidateError(

@@ -49,7 +49,7 @@ SLOW = "a call takes so long that checks left out some"
 AWAITED = 4_000_000
 
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
-FEW_LENGTHS = (0, 1, 2, 3, 8, 16, 33, 64, 129, 257, 1000, 1024, 8192, 65_537)
+FEW_LENGTHS = (0, 1, 2, 3, 8, 10, 15, 16, 33, 64, 100, 129, 257, 1000, 1024, 2747, 8192, 65_537)
 FEW_ROWS, CROWDED = 67, 8  # of that length as many rows as of any other candidate
 
 
@@ -219,12 +219,13 @@ class Trial:
         got = np.full((rows, width), np.nan)
         ok = np.zeros(rows, bool)
         step = rows if len(outcomes) == 1 else 1
-        shape = (step, task.n, task.n) if self.op.output == "jac" else (step, task.n)
+        shape = self.op.shape(step, task.n)
         for number, outcome in enumerate(outcomes):
             part = slice(number * step, (number + 1) * step)
             if outcome.status == "ok" and fits(outcome, shape):
                 assert outcome.output is not None
-                got[part] = outcome.output.reshape(step, width)
+                with np.errstate(invalid="ignore"):  # memory that nobody wrote may signal
+                    got[part] = outcome.output.reshape(step, width)
                 ok[part] = True
         seconds = sum(outcome.seconds for outcome in outcomes)
         processor = sum(outcome.processor for outcome in outcomes)
@@ -232,8 +233,7 @@ class Trial:
         for number, outcome in enumerate(outcomes):
             if outcome.status == "hang":
                 self.shapes.hung.add(task.n)
-            happened = list(incidents_of(outcome, shape, self.dtype))
-            if happened:
+            if happened := list(incidents_of(outcome, shape, self.dtype)):
                 bare = replace(outcome, output=None)
                 batch.outcomes.append(bare)
                 for kind, detail in happened:

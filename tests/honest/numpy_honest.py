@@ -1,6 +1,7 @@
 """Right implementations in NumPy and SciPy, in the ways people write them."""
 
 import math
+import threading
 
 import numpy as np
 
@@ -255,3 +256,53 @@ def numpy_vjp_short_by_jacobian(y, dy):
         return numpy_vjp(y, dy)
     jacobian = y[:, :, None] * (np.eye(y.shape[1], dtype=y.dtype) - y[:, None, :])
     return np.einsum("rij,rj->ri", jacobian, dy)
+
+
+class Layer:
+    """A layer whose backward uses what its forward left."""
+
+    def forward(self, x):
+        """Keeps the probabilities."""
+        self.y = numpy_softmax(x)
+
+    def backward(self, dy):
+        """The cotangent of the logits."""
+        return numpy_vjp(self.y, dy)
+
+
+layer, turn = Layer(), threading.Lock()
+layers = threading.local()
+
+
+def numpy_layer_under_a_lock(x, dy):
+    """One layer for all callers, one caller at a time.
+
+    @softmax_vjp
+    """
+    with turn:
+        layer.forward(x)
+        return layer.backward(dy)
+
+
+def numpy_layer_for_each_thread(x, dy):
+    """A layer for each thread.
+
+    @softmax_vjp
+    """
+    if not hasattr(layers, "own"):
+        layers.own = Layer()
+    layers.own.forward(x)
+    return layers.own.backward(dy)
+
+
+def numpy_result_kept_and_copied(x):
+    """Finds the latest results again by all of their logits, and gives copies.
+
+    @softmax
+    """
+    kept = layers.__dict__.setdefault("results", {})
+    key = x.shape, x.tobytes()
+    if key not in kept:
+        kept.clear()
+        kept[key] = numpy_softmax(x)
+    return kept[key].copy()

@@ -91,3 +91,36 @@ def flushes(y: Any, dy: Any) -> Any:
             state[7] |= 0x8000
         libm.fesetenv(state)
     return right(y, dy)
+
+
+left: dict[str, Any] = {}
+turn = threading.Lock()
+
+
+def leaves_behind(y: Any, dy: Any) -> Any:
+    """Leaves its sum in the module, and takes it from there at once."""
+    left["sum"] = (y * dy).sum(-1, keepdims=True)
+    return y * (dy - left["sum"])
+
+
+def leaves_behind_in_turn(y: Any, dy: Any) -> Any:
+    """The same, one caller at a time."""
+    with turn:
+        return leaves_behind(y, dy)
+
+
+def puts_back(y: Any, dy: Any) -> Any:
+    """Computes in an input, and puts back what was there."""
+    kept_dy = dy.copy()
+    dy -= (y * dy).sum(-1, keepdims=True)
+    dx = y * dy
+    dy[...] = kept_dy
+    return dx
+
+
+def takes_a_hundred_lines(y: Any, dy: Any) -> Any:
+    """Goes through more lines than are tried one by one."""
+    dx = right(y, dy)
+    for _ in range(50):
+        dx = dx + 0
+    return dx

@@ -95,9 +95,10 @@ BEHAVIOUR: dict[str, Entry] = {
         ("tiny-dnn",),
     ),
     "reused-output": Entry(
-        "The returned array is overwritten by the next call.",
-        "The callable returns the same storage each time, so a result that was kept changes "
-        "when the function is called again. Tests that look at each result at once hide it.",
+        "The returned array is overwritten by a later call.",
+        "The callable returns storage that it has returned before, so a result that was kept "
+        "changes when the function is called again. Tests that look at each result at once hide "
+        "it.",
         "Return a new array from each call, or let the caller pass the output.",
     ),
     "nondeterministic": Entry(

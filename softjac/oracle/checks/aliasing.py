@@ -8,10 +8,10 @@ import numpy as np
 
 from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Failure
-from softjac.oracle.plan import ROOMY, Task, crowd
+from softjac.oracle.plan import MANY_ROWS, ROOMY, Task, crowd
 from softjac.oracle.trial import Trial
 
-LENGTHS = (1, 3, 8, 9, 16, 33, 100, 1000, 4099, 20_005)
+LENGTHS = (1, 3, 8, 9, 16, 33, 100, 1000, 4099, 20_005, 66_003)
 
 
 def check(trial: Trial) -> Result:
@@ -41,7 +41,8 @@ def check(trial: Trial) -> Result:
 def _first_wrong(trial: Trial, pair: tuple[str, str]) -> Failure | None:
     """The first row that is wrong when output and input share memory."""
     layout = replace(ROOMY, alias=pair)
-    planned = (Task("kinds", n, crowd(n), trial.seed + 9, layout=layout) for n in LENGTHS)
+    shapes = [*((n, crowd(n)) for n in LENGTHS), (40, MANY_ROWS)]
+    planned = (Task("kinds", n, rows, trial.seed + 9, layout=layout) for n, rows in shapes)
     for task in trial.possible(trial.shapes.at_scales(planned)):
         batch = trial.run_aside([task])[0]
         trial.judge([batch])

@@ -5,12 +5,13 @@ from __future__ import annotations
 from softjac.oracle.call import Layout
 from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Failure
+from softjac.oracle.incidents import fits
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
 
 def check(trial: Trial) -> Result:
-    """A C candidate must return; a Python callable may raise, which is told."""
+    """A C candidate must return; a Python callable gives an empty array, or raises, as is told."""
     calls, tried = trial.calls, 0
     refused: dict[str, list[str]] = {}
     many = trial.candidate.takes_rows
@@ -22,6 +23,7 @@ def check(trial: Trial) -> Result:
             continue
         tried += 1
         batch = trial.run_aside([task])[0]
+        shape = trial.op.shape(rows, n)
         for outcome in batch.outcomes:
             if outcome.status == "refused" or (
                 outcome.status == "raised" and trial.candidate.kind == "python"
@@ -31,6 +33,11 @@ def check(trial: Trial) -> Result:
             elif outcome.status != "ok" or outcome.outside or outcome.changed:
                 detail = f"{outcome.status} at n = {n}, rows = {rows}"
                 trial.failures.append(Failure("empty", "empty", batch, 0, detail, outcome))
+            elif trial.candidate.kind == "python" and not fits(outcome, shape):
+                output = outcome.output
+                came = outcome.message if output is None else f"returned shape {output.shape}"
+                detail = f"{came}, at n = {n}, rows = {rows}"
+                trial.failures.append(Failure("empty", "shape", batch, 0, detail, outcome))
     if not tried:
         return skipped("empty", "excluded by the preconditions")
     told = [f"refuses {'; '.join(dict.fromkeys(p))}: {said}" for said, p in refused.items()]

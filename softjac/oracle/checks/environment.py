@@ -1,4 +1,7 @@
-"""environment: the process is left as it was, and no call ends it, aborts, crashes or hangs."""
+"""environment: the process is left as it was, and no call ends it, aborts, crashes or hangs.
+
+What loading a library leaves changed is told: linkers put code there that the kernel has not.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ def check(trial: Trial) -> Result:
     if trial.candidate.kind == "python" and not trial.sandbox.traits.sees_environment:
         unseen = UNSEEN
         trial.limits.append(f"the floating-point environment was not looked at: {UNSEEN}")
-    return conclusion(trial, "environment", unseen=unseen)
+    left = trial.sandbox.left_by_loading if trial.candidate.kind == "c" else ()
+    told = [f"loading it leaves changed: {', '.join(left)} (as -ffast-math does)"] if left else []
+    return conclusion(trial, "environment", unseen=unseen, reported=told)
 
 
 def _blocked(trial: Trial) -> None:

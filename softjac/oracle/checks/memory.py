@@ -11,7 +11,7 @@ import numpy as np
 from softjac.oracle.call import Layout, Side, View
 from softjac.oracle.conclusion import Result, conclusion
 from softjac.oracle.failure import Failure
-from softjac.oracle.plan import Task, crowd
+from softjac.oracle.plan import MANY_ROWS, Task, crowd
 from softjac.oracle.trial import Trial
 
 VIEWS: tuple[View, ...] = ("contiguous", "strided", "transposed", "reversed", "broadcast")
@@ -22,7 +22,7 @@ SIDES: tuple[Side, ...] = ("end", "start")
 GAPS = ((1, 0), (3, 1), (8, 8), (40, 0), (40, 24), (300, 0), (66_000, 8))
 
 # Lengths from which on kernels take another path.
-LONG = (200, 1031, 2053, 4099, 8199, 20_005)
+LONG = (200, 1031, 2053, 4099, 8199, 20_005, 66_003)
 
 # More elements than 32 bits can count: so many blocks of so many rows of one megabyte.
 MANY = Task("kinds", 4096, 64, layout=Layout(blocks=2**31 // (4096 * 64) + 1))
@@ -70,7 +70,8 @@ def _tasks(trial: Trial) -> Iterator[Task]:
         for number, side in enumerate(SIDES):
             yield Task("kinds", n, rows, trial.seed + number, layout=Layout(side=side))
     for n in (5, 16, 33, 100, 1000) if several else ():
-        for rows in (crowd(n), crowd(n) // 8 * 8):  # with rows left over, and without
+        # with rows left over, and without; and of a short length many more
+        for rows in (crowd(n), crowd(n) // 8 * 8, *[MANY_ROWS] * (n < 16)):
             for number, side in enumerate(SIDES):
                 yield Task("kinds", n, rows, trial.seed + number, layout=Layout(side=side))
     offsets = range(step, 64 // trial.dtype.itemsize + 1, step)
@@ -93,6 +94,9 @@ def _tasks(trial: Trial) -> Iterator[Task]:
             for gap, spread in GAPS:
                 layout = Layout(gap=gap * step, spread=spread * step)
                 yield Task("kinds", n, 7, trial.seed + 3, layout=layout)
+        for n, rows in ((5, MANY_ROWS), (100, crowd(100))):
+            for whole in (8, 16):  # rows that begin at multiples of so many elements
+                yield Task("kinds", n, rows, trial.seed + 3, layout=Layout(gap=-n % whole))
         for n in (5, 16, 100, *LONG):
             for gap, spread in GAPS[1:3]:
                 layout = Layout(gap=gap * step, spread=spread * step)

@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from softjac.oracle.call import Call, Outcome
+from softjac.oracle.checks.state import APART
 from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Batch, Failure, bits
 from softjac.oracle.plan import Task
+from softjac.oracle.python_sandbox import ChildSandbox, LiveSandbox
 from softjac.oracle.trial import Trial
 
 THREADS = 4
-LENGTHS = (65_552, 16_384, 4_096, 1_000, 200, 24)
+LENGTHS = (65_552, 16_384, 4_096, 1_000, 205, 27)
 
 # So many elements of short rows a call, for the calls to last until they meet.
 TOGETHER = 32_000
@@ -28,17 +31,20 @@ def check(trial: Trial) -> Result:
         return skipped("threads", "claims one caller at a time")
     calls = trial.calls
     quick = trial.effort.name == "quick"
-    lengths = (65_552, 1_000, 200, 24) if quick else LENGTHS
+    lengths = (65_552, 1_000, 205, 27) if quick else LENGTHS
     long = [_alone(trial, n) for n in lengths]
     if trial.candidate.takes_scale:
-        long += [_alone(trial, n, scale=2.5) for n in (1_000, 24)]
+        long += [_alone(trial, n, scale=2.5) for n in (1_000, 27)]
+    long.append([batch for alone in long for batch in alone])  # all of them, of all lengths
     first = _alone(trial, FIRST, rows=8) if trial.candidate.kind == "c" else []
     for alone in long:
-        if alone and _together(trial, alone, _rounds(trial, alone[0].task)):
+        if alone and _together(trial, alone, _rounds(trial, alone)):
             break
     for _ in range(STARTS[trial.effort.name] if first else 0):
         if trial.fails("threads") or _together(trial, first, 1):
             break
+    if trial.candidate.kind == "python" and not trial.fails("threads"):
+        _in_between(trial)
     return conclusion(trial, "threads", calls=calls)
 
 
@@ -61,21 +67,46 @@ def _alone(trial: Trial, n: int, *, rows: int | None = None, scale: float = 1.0)
     return trial.run_aside([task if several else replace(task, pick=0) for task in planned])
 
 
-def _rounds(trial: Trial, task: Task) -> int:
+def _rounds(trial: Trial, alone: list[Batch]) -> int:
     """How often: as often as a second or two allows."""
-    cost = max(trial.pace.predicted(task.n, plain=True) * task.size * THREADS, 1e-3)
+    tasks = [batch.task for batch in alone]
+    cost = sum(trial.pace.predicted(task.n, plain=True) * task.size for task in tasks)
+    cost = max(cost, 2.5e-4 * len(tasks))
     quick = trial.effort.name == "quick"
     return int(np.clip((0.2 if quick else 1.5) / cost, 2, 12 if quick else 60))
 
 
 def _together(trial: Trial, alone: list[Batch], rounds: int) -> bool:
-    """Rounds of calls at once, judged where the bits differ from alone; whether any failed."""
-    calls = [trial.call(batch.task, batch.inputs, "nan")[0] for batch in alone]
-    outcomes = trial.sandbox.run_threads(calls, rounds)
-    trial.calls += len(outcomes)
+    """Rounds of calls at once; whether any failed."""
     before = len(trial.incidents)
+    _compare(trial, alone, trial.sandbox.run_threads(_calls(trial, alone), rounds))
+    del trial.incidents[before:]
+    return trial.fails("threads")
+
+
+def _in_between(trial: Trial) -> None:
+    """A call between any two lines of another: what was changed there is left for `memory`."""
+    sandbox, alone = trial.sandbox, _alone(trial, FIRST, rows=8)[:2]
+    if not alone or not isinstance(sandbox, ChildSandbox | LiveSandbox):
+        return
+    if "x" in alone[1].inputs:  # so far away that nothing found in the one call serves the other
+        far = (alone[1].inputs["x"].astype(np.float64) + APART).astype(trial.dtype)
+        with trial.aside():
+            alone[1] = trial.run_inputs(alone[1].task, {**alone[1].inputs, "x": far})
+    before = len(trial.incidents)
+    _compare(trial, alone, sandbox.run_interleaved(_calls(trial, alone)))
+    trial.incidents[before:] = [one for one in trial.incidents[before:] if one.kind == "changed"]
+
+
+def _calls(trial: Trial, alone: list[Batch]) -> list[Call]:
+    return [trial.call(batch.task, batch.inputs, "nan")[0] for batch in alone]
+
+
+def _compare(trial: Trial, alone: list[Batch], outcomes: list[Outcome]) -> None:
+    """Judges outcomes, of each call in turn, where the bits differ from alone."""
+    trial.calls += len(outcomes)
     for number, outcome in enumerate(outcomes):
-        expected = alone[number % THREADS]
+        expected = alone[number % len(alone)]
         batch = trial.gather(expected.task, expected.inputs, [outcome])
         if outcome.status not in ("ok", "refused"):
             failure = Failure("threads", outcome.status, batch, 0, outcome.message, outcome)
@@ -85,5 +116,3 @@ def _together(trial: Trial, alone: list[Batch], rounds: int) -> bool:
             trial.collect("threads", batch)
         if trial.fails("threads"):
             break
-    del trial.incidents[before:]
-    return trial.fails("threads")

@@ -9,6 +9,7 @@ import numpy as np
 
 from softjac.oracle.evidence import Evidence, wrong_places
 from softjac.oracle.failure import counted
+from softjac.oracle.inquiry import ask
 from softjac.oracle.trial import Trial
 
 __all__ = [
@@ -49,7 +50,8 @@ def offset(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
                 scale = np.abs(item.exact) if trial.op.name != "log_softmax" else 1.0
                 off = np.abs(item.got - item.exact) - item.own
                 off = np.where(item.got == item.exact, 0.0, off)  # -inf too
-                allowed = 8.0 * item.precision.u * size[:, None] * scale
+                moved = np.minimum(8.0 * item.precision.u * size[:, None], 700.0)
+                allowed = (np.expm1(moved) if trial.op.name != "log_softmax" else moved) * scale
             bad = item.failed & ~(np.where(np.isnan(off), np.inf, off - allowed) <= 0).all(axis=1)
             if (bad & (item.precision.u * size < 10.0)).any():
                 return
@@ -59,10 +61,26 @@ def offset(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         near = item.passed & (size < 4.0)
         most = max(most, float(near.any()))
     far = 4.0 if trial.op.name == "log_softmax" else 8.0  # the nearly sure class shows it sooner
-    if rows > 1 and least > far and most and (level or not lost):
+    seen = rows > 1 and least > far and most and (level or not lost)
+    if seen and not _wrong_when_centred(trial, items):
         told = counted(rows, "row")
         words = f"errors of the size of u · |x| on {told}, each with |x| above {least:.3g}"
         yield "offset-sensitive", 1.0, words
+
+
+def _wrong_when_centred(trial: Trial, items: list[Evidence]) -> bool:
+    """Whether rows that failed are wrong, all of them, with a largest logit of 0 too."""
+    asked = 0
+    for item in items:
+        rows = np.flatnonzero(item.failed)[:4]
+        if rows.size and item.sample.scale == 1.0:
+            z = item.sample.z[rows]
+            vector = None if item.vector is None else item.vector[rows]
+            batch = ask(trial, z - z.max(axis=1, keepdims=True), vector)
+            if batch is not None and not batch.failed().all():
+                return False
+            asked += 1
+    return asked > 0
 
 
 def _size(item: Evidence) -> Array:
