@@ -67,13 +67,21 @@ class Evidence:
 
 
 def evidence(trial: Trial) -> list[Evidence]:
-    """The batches that tell mistakes apart: failing ones, of many lengths, and some that passed."""
+    """The batches that tell mistakes apart: failing ones, of many lengths, and some that passed.
+
+    What fails where rows lie close together, too, is looked at there: strides may spoil it again.
+    """
+    wrong = [
+        failure.batch
+        for failure in trial.failures
+        if failure.kind == "value"
+        and failure.check != "threads"  # what they spoil is spoilt at any place, any length
+        and failure.batch.exact is not None
+    ]
+    dense = [batch for batch in wrong if not batch.task.layout.gap]
     failing: dict[Task, Batch] = {}
-    for failure in trial.failures:
-        if failure.kind != "value" or failure.check == "threads":
-            continue  # what threads spoil is spoilt at any place, any length
-        if failure.batch.exact is not None:
-            failing.setdefault(replace(failure.batch.task, layout=ROOMY), failure.batch)
+    for batch in dense or wrong:
+        failing.setdefault(replace(batch.task, layout=ROOMY), batch)
     by_length = sorted(failing.values(), key=lambda batch: (batch.task.n, batch.rows))
     step = max(1, len(by_length) // FAILING)
     chosen = [batch for batch in by_length[::step] if batch.got.size <= 300_000]

@@ -234,7 +234,7 @@ class Trial:
             if outcome.status == "hang":
                 self.shapes.hung.add(task.n)
             if happened := list(incidents_of(outcome, shape, self.dtype)):
-                bare = replace(outcome, output=None)
+                bare = replace(outcome, output=None) if got.size else outcome
                 batch.outcomes.append(bare)
                 for kind, detail in happened:
                     self.incidents.append(Failure("", kind, batch, number * step, detail, bare))

@@ -162,6 +162,14 @@ def test_sums_for_every_element_are_told_by_time_where_rows_are_short(tmp_path: 
     assert found == {"once": (False, 0), "afresh": (True, 1)}
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_shortest_rows_alone_are_enough(n: int) -> None:
+    """A candidate that takes rows of one length is judged, however short they are."""
+    report = verify(softmax, op="softmax", effort="quick", assume=[f"n == {n}"])
+    assert report.verdict != "refuted"
+    assert not [result for result in report.checks if result.status == "fail"]
+
+
 def test_every_step_of_eight_meets_every_scale() -> None:
     """So do steps of 16 and 64, among the lengths of the smallest effort and some beyond."""
     for step in (1, 8, 16, 64):

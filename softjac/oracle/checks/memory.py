@@ -22,7 +22,7 @@ SIDES: tuple[Side, ...] = ("end", "start")
 GAPS = ((1, 0), (3, 1), (8, 8), (40, 0), (40, 24), (300, 0), (66_000, 8))
 
 # Lengths from which on kernels take another path.
-LONG = (200, 1031, 2053, 4099, 8199, 20_005, 66_003)
+LONG = (200, 1031, 2053, 4099, 8199, 20_005, 65_539)
 
 # More elements than 32 bits can count: so many blocks of so many rows of one megabyte.
 MANY = Task("kinds", 4096, 64, layout=Layout(blocks=2**31 // (4096 * 64) + 1))

@@ -123,16 +123,18 @@ def _change_parts(trial: Trial, task: Task) -> None:
 
 def _in_part(first: Inputs, other: Inputs, vector: str | None) -> Iterator[Inputs]:
     """Inputs like the first: but the last row, all but the first, two neighbours, or one role."""
-    for rows in (slice(-1, None), slice(1, None)):
+    for part in (slice(-1, None), slice(1, None)):
         changed = {role: array.copy() for role, array in first.items()}
         for role, array in changed.items():
-            array[rows] = other[role][rows]
+            array[part] = other[role][part]
         yield changed
-    row, here = _unremarkable(*next(iter(first.values())).shape)
-    changed = {role: array.copy() for role, array in first.items()}
-    for role, array in changed.items():
-        array[row, here : here + 2] = first[role][row, here : here + 2][::-1]
-    yield changed
+    rows, n = next(iter(first.values())).shape
+    if n > 1:
+        row, here = _unremarkable(rows, n)
+        changed = {role: array.copy() for role, array in first.items()}
+        for role, array in changed.items():
+            array[row, here : here + 2] = first[role][row, here : here + 2][::-1]
+        yield changed
     if vector is not None and len(first) > 1:
         yield {**first, vector: other[vector]}
         yield {**other, vector: first[vector]}
@@ -141,7 +143,7 @@ def _in_part(first: Inputs, other: Inputs, vector: str | None) -> Iterator[Input
 def _unremarkable(rows: int, n: int) -> tuple[int, int]:
     """Where two neighbours are that no sample of the elements holds, as every fourth or tenth."""
     row = rows // 2
-    places = [row * n + column for column in range(n // 2, n - 1)]
+    places = [row * n + column for column in range(n // 2 - 1, n - 1)]
     hidden = (at for at in places if all(at % step and (at + 1) % step for step in (3, 4, 5, 7)))
     return row, next(hidden, places[0]) - row * n
 
