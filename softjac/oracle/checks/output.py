@@ -13,13 +13,17 @@ from softjac.oracle.storage import held_before
 from softjac.oracle.trial import Trial
 
 Array = np.ndarray[Any, np.dtype[Any]]
-LENGTHS = (1, 2, 3, 7, 8, 9, 16, 17, 33, 67, 129, 1000, 4099, 20_005, 65_539)
+LENGTHS = (1, 2, 3, 7, 8, 9, 16, 17, 33, 67, 129, 1000, 4099, 20_005)
+
+# Of longer rows `values` sees what is not written, but not what is stored instead of added.
+ADDED = (65_539,)
 
 
 def check(trial: Trial) -> Result:
     """Runs the same calls over two kinds of poison: no bit of either may shine through."""
     calls = trial.calls
-    planned = (Task("kinds", n, crowd(n), trial.seed + 5) for n in LENGTHS)
+    lengths = LENGTHS + ADDED if trial.candidate.accumulates else LENGTHS
+    planned = (Task("kinds", n, crowd(n), trial.seed + 5) for n in lengths)
     queue = list(trial.possible(trial.shapes.at_scales(planned)))
     pairs = zip(trial.run(queue, poison="nan"), trial.run(queue, poison="finite"), strict=True)
     compared = 0
