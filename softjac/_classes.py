@@ -137,8 +137,9 @@ def _add_parts(
 def _cut(size: int, *, computed: bool) -> tuple[int, int]:
     """How many parts, and how long, so that XLA's loops over them are fast.
 
-    Of what is computed on the way fifteen parts at most: of more, XLA writes it to memory first.
-    Eight of a long row leave nearly nothing behind; those of a short one stay long for a loop.
+    Of what is computed on the way fifteen parts at most, but for rows of sixteen: of more, XLA
+    writes it to memory first. Eight of a long row leave nearly nothing behind; those of a short one
+    stay long enough for a loop.
     """
     if size <= 16:
         return size, 1

@@ -17,7 +17,6 @@ __all__ = [
     "EXAMPLES",
     "ArrayKind",
     "Arrays",
-    "is_deleted",
     "sample_of",
     "shares_memory",
     "to_numpy",
@@ -46,12 +45,14 @@ class Arrays:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[Any, ...], tuple[Array, Array, Any]] = {}
+        self._immutable: dict[str, Any] = {}
         self._bytes = 0
 
     def give(self, kind: ArrayKind, role: str, values: Array, layout: Layout) -> Any:
         """An array of a kind that holds the values and lies as the layout says."""
         if kind == "jax":  # immutable, and never a view
-            return importlib.import_module("jax.numpy").array(values, copy=True)
+            self._immutable[role] = importlib.import_module("jax.numpy").array(values, copy=True)
+            return self._immutable[role]
         _, view, given = self._find(kind, role, values, layout)
         view[...] = values
         return given
@@ -67,9 +68,9 @@ class Arrays:
         return bool((np.frombuffer(base, np.uint8) != _AROUND).any())
 
     def holds(self, kind: ArrayKind, role: str, values: Array, layout: Layout) -> bool:
-        """Whether an array given before has these values now."""
+        """Whether an array given before has these values now; one that was donated has none."""
         if kind == "jax":
-            return True  # immutable
+            return not (values.size and _is_deleted(self._immutable.get(role)))
         return bool(self._find(kind, role, values, layout)[1].tobytes() == values.tobytes())
 
     def _find(
@@ -112,12 +113,12 @@ def sample_of(result: Any) -> bytes | None:
     memory = _memory(result)
     if memory is None or memory.nbytes > _REMEMBERED_BYTES:
         return None
-    return memory.reshape(-1)[:: 1 + memory.size // _SAMPLED].tobytes()
+    return memory.reshape(-1)[:: max(1, -(-memory.size // _SAMPLED))].tobytes()
 
 
-def is_deleted(given: Any) -> bool:
-    """Whether the memory of a JAX array, where it has any, was given to another one."""
-    return bool(getattr(given, "is_deleted", bool)() and given.size)
+def _is_deleted(given: Any) -> bool:
+    """Whether the memory of a JAX array was given to another one."""
+    return bool(getattr(given, "is_deleted", bool)())
 
 
 def shares_memory(one: Any, other: Any) -> bool:
@@ -127,15 +128,14 @@ def shares_memory(one: Any, other: Any) -> bool:
 
 
 def _memory(array: Any) -> Array | None:
-    """A NumPy array on the memory of an array, if it is one; JAX's may be somebody else's."""
-    jax = sys.modules.get("jax")
-    if jax is not None and isinstance(array, jax.Array):
-        return None if is_deleted(array) else np.asarray(array)
+    """A NumPy array of an array of whatever kind, on its memory where that can be seen."""
+    if _is_deleted(array):
+        return None
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(array, torch.Tensor):
         tensor = array.detach().cpu()
         return np.asarray(tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor)
-    return array if isinstance(array, np.ndarray) else None
+    return np.asarray(array) if hasattr(array, "__array__") else None
 
 
 @contextlib.contextmanager

@@ -46,12 +46,12 @@ def call_interleaved(caller: Caller, calls: Sequence[Call]) -> Iterator[list[Out
     every pair of calls, then the outcomes, of the one and of the other in turn.
     """
     first, second = calls
-    caller.prepare(first)
     one, other = caller.twin(), caller.twin()
+    one.make(first)  # what is imported, traced or filled at the first call is no line of the others
+    other.make(second)
     lines = _Lines()
     with lines.traced():
         one.make(first)
-    other.make(second)
     yield None
     outcomes: list[Outcome] = []
     end = time.monotonic() + _SECONDS
@@ -59,9 +59,8 @@ def call_interleaved(caller: Caller, calls: Sequence[Call]) -> Iterator[list[Out
         meanwhile = _Meanwhile(one, first, other, second)
         with lines.traced(line, meanwhile.begin):
             outcome = one.make(first)
-        if not meanwhile.has_begun:
-            break
-        outcomes += meanwhile.end(outcome)
+        if meanwhile.has_begun:  # it took as many lines as before
+            outcomes += meanwhile.end(outcome)
         yield None
         if meanwhile.has_waited or time.monotonic() > end:
             break

@@ -234,7 +234,7 @@ def tasks(
         several.append(Task("random", n, 701, seed + 11, scale=scale))
     if several_rows and n == 100:  # enough for threads of its own, and three rows left over
         several.append(Task("random", n, 1003, seed + 16, scale=scale))
-    if several_rows and n == 129:
+    if several_rows and n == 129:  # so large a matrix that it goes through blocks of rows
         several.append(Task("random", n, MANY_ROWS, seed + 17, scale=scale))
     # a row counter of 8 or 16 bits; more rows on the stack than it holds
     if several_rows and n <= 8:

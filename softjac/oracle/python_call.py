@@ -24,7 +24,6 @@ from softjac.oracle.arrays import (
     EXAMPLES,
     ArrayKind,
     Arrays,
-    is_deleted,
     sample_of,
     shares_memory,
     to_numpy,
@@ -149,7 +148,7 @@ class Caller:
         """One call and what came of it; only the end of the process is not survived."""
         kind, layout = self._kind, call.layout
         with wide_floats(self._plan.dtype):
-            begin, given = time.perf_counter(), {}
+            begin = time.perf_counter()
             try:
                 given = {
                     role: self._arrays.give(kind, role, call.inputs[role], layout)
@@ -165,7 +164,7 @@ class Caller:
                 return Outcome(
                     "refused" if empty and isinstance(error, Exception) else "raised",
                     message=f"{type(error).__name__}: {error}"[:500],
-                    changed=self._changed(call, given),
+                    changed=self._changed(call),
                     seconds=time.perf_counter() - begin,
                 )
             seconds, processor = time.perf_counter() - begin, time.process_time() - used
@@ -177,7 +176,7 @@ class Caller:
             output,
             None,
             message,
-            self._changed(call, given),
+            self._changed(call),
             (),
             changes,
             seconds,
@@ -200,13 +199,12 @@ class Caller:
                 positional.append(value)
         return self._function(*positional, **named)
 
-    def _changed(self, call: Call, given: dict[str, Any]) -> tuple[str, ...]:
-        """The inputs that hold other bytes than before the call, or were given up (donated)."""
+    def _changed(self, call: Call) -> tuple[str, ...]:
+        """The inputs that hold other bytes than before the call, or none any more."""
         return tuple(
             role
             for role in self._plan.inputs
             if self._arrays.is_changed(self._kind, role, call.inputs[role], call.layout)
-            or is_deleted(given.get(role))
         )
 
     def disturbed(self, call: Call) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def _from_jax(op: Op, sample: Sample) -> Array:
     square = length if op.output == "jac" else 1
     block = max(1, ELEMENTS // (length * square))
     roles = tuple(sample.given)
-    found = np.empty((rows, n, n) if op.output == "jac" else (rows, n))
+    found = np.empty(op.shape(rows, n))
     with jax.enable_x64(True):
         run = _compiled(op.name, op.forward, op.vector, roles, (block, length))
         for start in range(0, rows, block):

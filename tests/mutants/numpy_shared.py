@@ -120,8 +120,8 @@ def numpy_nothing_for_nothing(x):
 
 
 def numpy_masked_by_a_number(x):
-    """A number as low as people write, for -inf.
+    """The number that people write for -inf.
 
     @softmax | values, nonfinite | masked-row-policy
     """
-    return softmax(np.where(x == -np.inf, np.array(max(-1e9, np.finfo("f4").min), x.dtype), x))
+    return softmax(np.where(x == -np.inf, x.dtype.type(-1e9), x))

@@ -109,6 +109,15 @@ def leaves_behind_in_turn(y: Any, dy: Any) -> Any:
         return leaves_behind(y, dy)
 
 
+def fills_a_table_first(y: Any, dy: Any) -> Any:
+    """The same, after many lines that run once."""
+    if "table" not in left:
+        left["table"] = []
+        for number in range(500):
+            left["table"].append(number)
+    return leaves_behind(y, dy)
+
+
 def puts_back(y: Any, dy: Any) -> Any:
     """Computes in an input, and puts back what was there."""
     kept_dy = dy.copy()

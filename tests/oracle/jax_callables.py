@@ -50,3 +50,6 @@ def slow_to_compile(y: Any, dy: Any) -> Any:
         time.sleep(0.05)
     time.sleep(1.5 if y.shape[-1] > 3 else 0.0)
     return with_jax(y, dy)
+
+
+donates = jax.jit(lambda x: jax.nn.softmax(x, axis=-1), donate_argnums=0)

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from python_calls import both, call, opened, right
+from python_calls import both, call, module, opened, right
 
 import softjac
 from softjac.oracle.call import Call
+from softjac.oracle.candidate import load
+from softjac.oracle.interleaved import call_interleaved
+from softjac.oracle.python_call import Caller
 
 CALLS = [call(4), call(4, seed=1)]
 WHERE = pytest.mark.parametrize("where", ["child", "live"])
@@ -20,6 +23,12 @@ def interleaved(name: str, where: str) -> list[Any]:
     """The outcomes of the two calls, in turn."""
     with opened(both(name)[where == "live"]) as sandbox:
         return sandbox.run_interleaved(CALLS)  # type: ignore[attr-defined,no-any-return]
+
+
+def caller(name: str) -> Caller:
+    """What calls a function that was never called before."""
+    function = getattr(module(), name)
+    return Caller(function, load(function, op="softmax_vjp").plan)
 
 
 def is_right(outcomes: list[Any]) -> tuple[bool, bool]:
@@ -53,12 +62,33 @@ def test_an_input_that_is_put_back_was_changed(where: str) -> None:
 
 
 def test_of_many_lines_some_are_tried() -> None:
-    """Sixty places at most, all right here; the trace that was set before is set again."""
-    before = sys.gettrace()
+    """Sixty places at most, all right here."""
     outcomes = interleaved("takes_a_hundred_lines", "live")
     assert is_right(outcomes) == (True, True)
     assert 2 <= len(outcomes) <= 2 * 60
-    assert sys.gettrace() is before
+
+
+def test_the_trace_that_was_set_before_is_set_again() -> None:
+    """As a debugger's, or one that measures coverage."""
+
+    def trace(_frame: Any, _event: str, _argument: Any) -> None:
+        """Nobody's business."""
+
+    before, called = sys.gettrace(), caller("leaves_behind")
+    sys.settrace(trace)
+    try:
+        assert len([*call_interleaved(called, CALLS)]) > 1
+        found = sys.gettrace()
+    finally:
+        sys.settrace(before)
+    assert found is trace
+
+
+def test_what_runs_at_the_first_call_alone_is_not_waited_for() -> None:
+    """Lines that fill a table once do not hide those of every call."""
+    *_, outcomes = call_interleaved(caller("fills_a_table_first"), CALLS)
+    assert outcomes
+    assert is_right(outcomes) == (False, True)
 
 
 def test_a_function_of_a_library_has_no_lines_of_its_own() -> None:

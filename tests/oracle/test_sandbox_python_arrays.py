@@ -126,6 +126,16 @@ def test_jax_callables_keep_the_dtype(target: str, dtype: str) -> None:
     assert np.allclose(output.astype(float), right(one), atol=1e-3)
 
 
+def test_an_array_that_was_donated_is_changed_unless_it_is_empty() -> None:
+    """The caller's array has no memory any more; one without elements had none before."""
+    calls = [Call({"x": np.ones(shape, np.float32)}, *shape) for shape in ((2, 3), (0, 3), (2, 3))]
+    with opened(f"{JAX_FILE}:donates", op="softmax", array="jax") as sandbox:
+        outcomes = sandbox.run(calls)
+    assert [outcome.status for outcome in outcomes] == ["ok"] * 3
+    assert [outcome.changed for outcome in outcomes] == [("x",), (), ("x",)]
+    assert not any(outcome.reused for outcome in outcomes)
+
+
 @pytest.mark.parametrize("target", both("needs_jax", JAX_FILE))
 def test_the_kind_of_array_is_found_out(target: Any) -> None:
     """A callable that takes JAX arrays alone is given JAX arrays."""

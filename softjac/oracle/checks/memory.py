@@ -69,11 +69,11 @@ def _tasks(trial: Trial) -> Iterator[Task]:
         rows = 3 if several and n <= 1000 else 1
         for number, side in enumerate(SIDES):
             yield Task("kinds", n, rows, trial.seed + number, layout=Layout(side=side))
-    for n in (5, 16, 33, 100, 1000) if several else ():
-        # with rows left over, and without; and of a short length many more
-        for rows in (crowd(n), crowd(n) // 8 * 8, *[MANY_ROWS] * (n < 16)):
-            for number, side in enumerate(SIDES):
-                yield Task("kinds", n, rows, trial.seed + number, layout=Layout(side=side))
+    crowded = (5, 16, 33, 100, 1000)  # with rows left over, and without
+    shapes = [(n, rows) for n in crowded for rows in (crowd(n), crowd(n) // 8 * 8)]
+    for n, rows in (*shapes, (5, MANY_ROWS)) if several else ():
+        for number, side in enumerate(SIDES):
+            yield Task("kinds", n, rows, trial.seed + number, layout=Layout(side=side))
     offsets = range(step, 64 // trial.dtype.itemsize + 1, step)
     for n in (1, 5, 8, 16, 33, 64, 100) if quick else (1, 2, 3, 5, 8, 9, 16, 24, 33, 64, 100, 128):
         for offset in offsets:

@@ -11,7 +11,6 @@ from softjac.oracle.checks.state import APART
 from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Batch, Failure, bits
 from softjac.oracle.plan import Task
-from softjac.oracle.python_sandbox import ChildSandbox, LiveSandbox
 from softjac.oracle.trial import Trial
 
 THREADS = 4
@@ -86,15 +85,15 @@ def _together(trial: Trial, alone: list[Batch], rounds: int) -> bool:
 
 def _in_between(trial: Trial) -> None:
     """A call between any two lines of another: what was changed there is left for `memory`."""
-    sandbox, alone = trial.sandbox, _alone(trial, FIRST, rows=8)[:2]
-    if not alone or not isinstance(sandbox, ChildSandbox | LiveSandbox):
+    alone = _alone(trial, FIRST, rows=8)[:2]
+    if not alone:
         return
     if "x" in alone[1].inputs:  # so far away that nothing found in the one call serves the other
         far = (alone[1].inputs["x"].astype(np.float64) + APART).astype(trial.dtype)
         with trial.aside():
             alone[1] = trial.run_inputs(alone[1].task, {**alone[1].inputs, "x": far})
     before = len(trial.incidents)
-    _compare(trial, alone, sandbox.run_interleaved(_calls(trial, alone)))
+    _compare(trial, alone, trial.sandbox.run_interleaved(_calls(trial, alone)))
     trial.incidents[before:] = [one for one in trial.incidents[before:] if one.kind == "changed"]
 
 
