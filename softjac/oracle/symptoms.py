@@ -252,7 +252,7 @@ def _of_threads(trial: Trial) -> Iterator[Explained]:
     """Wrong only when called from several threads."""
     if not _is_of_threads(trial):
         return
-    mine = [failure for failure in trial.failures if failure.check == "threads"]
+    mine = _harmed(trial)
     if mine[0].kind == "value" and fails_anew(trial, mine[0]):
         yield "stale-state", 1.0, "the first call of a process is wrong, on one thread too"
     else:
@@ -261,10 +261,15 @@ def _of_threads(trial: Trial) -> Iterator[Explained]:
 
 def _is_of_threads(trial: Trial) -> bool:
     """Whether nothing of the kind was seen without threads."""
-    mine = [failure for failure in trial.failures if failure.check == "threads"]
+    mine = _harmed(trial)
     alone = {failure.kind for failure in trial.failures if failure.check != "threads"}
     harm = {"value", "shape", "fault", "exit", "lost"}
     return bool(mine) and not alone & {*harm, mine[0].kind}
+
+
+def _harmed(trial: Trial) -> list[Failure]:
+    """What went wrong with several threads; an input written to there is written to on one."""
+    return [f for f in trial.failures if f.check == "threads" and f.kind != "changed"]
 
 
 def _of_aliasing(trial: Trial) -> Iterator[Explained]:

@@ -84,7 +84,7 @@ def numpy_maximum_in_the_module(x):
 def numpy_input_put_back(x):
     """Computes in the caller's array, and puts the logits back afterwards.
 
-    @softmax | memory | input-modified
+    @softmax | threads | input-modified
     """
     logits = x.copy()
     np.subtract(x, x.max(axis=-1, keepdims=True), out=x)

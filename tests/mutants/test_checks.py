@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from softjac.oracle import checks
-from softjac.oracle.verdict import verify
+from softjac.oracle.verdict import replay, verify
 from tests.mutants.registry import MUTANTS
 
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
@@ -37,3 +37,15 @@ def test_without_its_check_the_mutant_survives(check, monkeypatch) -> None:
     left = {name: run for name, run in checks.CHECKS.items() if name != check}
     monkeypatch.setattr("softjac.oracle.verdict.CHECKS", left)
     assert verify(mutant.target(), effort="quick", **mutant.arguments()).verdict == "verified"
+
+
+@pytest.mark.parametrize(
+    "name", ["numpy_input_put_back", "numpy_arena_for_large", "numpy_maximum_in_the_module"]
+)
+def test_what_earlier_or_other_calls_show_is_shown_again(name) -> None:
+    """The replay of a fault that no call shows by itself makes the others, too."""
+    mutant = BY_NAME[name]
+    report = verify(mutant.target(), effort="quick", **mutant.arguments())
+    again = replay(report.counterexamples[0].replay, mutant.target(), **mutant.arguments())
+    assert again.verdict == "refuted"
+    assert [d.id for d in again.diagnoses] == [d.id for d in report.diagnoses]

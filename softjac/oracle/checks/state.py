@@ -36,6 +36,8 @@ def check(trial: Trial) -> Result:
         _first_of_all(trial)
         _often(trial)
         _after_nothing(trial)
+    else:
+        _large(trial)
     planned = (Task("kinds", n, 8, trial.seed + 3) for n in LENGTHS)
     for task in trial.possible(trial.shapes.at_scales(planned)):
         rounds = 3 if trial.effort.name == "quick" else 8
@@ -84,6 +86,12 @@ def _often(trial: Trial) -> None:
             _compare(trial, batches[0], batch, "at once")
             if trial.fails("state"):
                 return
+
+
+def _large(trial: Trial) -> None:
+    """Calls whose results are of some megabytes, which may all lie in one block of memory."""
+    planned = (Task("plain", 65_537, 8, trial.seed + number) for number in range(3))
+    trial.run([trial.trimmed(task) for task in trial.possible(planned)])
 
 
 def _after_nothing(trial: Trial) -> None:
