@@ -309,15 +309,20 @@ def test_wrong_use_is_an_error_that_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("check", "candidate"),
-    [("output", in_float64), ("memory", changes_its_input)],
+    ("seen_by", "candidate"),
+    [(["output"], in_float64), (["memory", "threads"], changes_its_input)],
 )
-def test_without_its_check_a_mutant_survives(
-    check: str, candidate: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_mutant_survives_only_without_all_checks_that_see_it(
+    seen_by: list[str], candidate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Switching a check off lets through what only it catches."""
-    left = {name: run for name, run in checks.CHECKS.items() if name != check}
-    monkeypatch.setattr("softjac.oracle.verdict.CHECKS", left)
+    """Each of the checks that see a mutant refutes it alone; without them all it passes."""
+    others = {name: run for name, run in checks.CHECKS.items() if name not in seen_by}
+    for name in seen_by:
+        alone = {**others, name: checks.CHECKS[name]}
+        monkeypatch.setattr("softjac.oracle.verdict.CHECKS", alone)
+        report = verify(candidate, op="softmax_vjp", effort="quick")
+        assert {result.name for result in report.checks if result.status == "fail"} == {name}
+    monkeypatch.setattr("softjac.oracle.verdict.CHECKS", others)
     assert verify(candidate, op="softmax_vjp", effort="quick").verdict == "verified"
 
 
