@@ -22,7 +22,7 @@ FLOORS = {
        "oracle/interleaved oracle/python_call oracle/python_sandbox oracle/sandbox "
        "oracle/time_limit oracle/worker oracle/native_worker oracle/python_worker",
     3: "layers lineax sharded native oracle/bounds oracle/fit oracle/op oracle/reference",
-    4: "oracle/ops oracle/inputs oracle/mistakes oracle/plan oracle/through_maximum",
+    4: "oracle/ops oracle/inputs oracle/mistakes oracle/plan oracle/library_derivative",
     5: "oracle/candidate oracle/failure",
     6: "oracle/awaited oracle/incidents oracle/judge_process oracle/judging oracle/shapes",
     7: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "

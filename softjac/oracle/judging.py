@@ -8,10 +8,10 @@ import numpy as np
 
 from softjac.oracle import reference
 from softjac.oracle.fit import EXACT_ROWS, Judged, judge
+from softjac.oracle.library_derivative import library_bound
 from softjac.oracle.op import Op
 from softjac.oracle.precision import Precision
 from softjac.oracle.sample import Sample
-from softjac.oracle.through_maximum import through_maximum
 
 __all__ = ["judge_rows", "overflowed"]
 
@@ -55,7 +55,7 @@ def judge_rows(
             judged = judge(residual, bound, exactly=exactly)
             exactly -= int((judged.ratio > 1.0).sum())
             if differentiated and (judged.ratio > 1.0).any():
-                bound = through_maximum(op, few, exact)
+                bound = library_bound(op, few, exact)
                 bound.tolerance = np.where(beyond, np.inf, bound.tolerance)
                 within = (np.abs(residual) <= bound.own()).all(axis=1)
                 rows = np.flatnonzero((judged.ratio > 1.0) & within)

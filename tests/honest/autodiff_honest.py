@@ -117,6 +117,118 @@ def jax_log_jvp_through_maximum(x):
     return jax_log_vjp_through_maximum(x)
 
 
+def jax_vjp_exp_of_log_softmax(x):
+    """Reverse mode has two roundings of each probability here, and nothing is wrong with that.
+
+    @softmax_vjp | array jax | autodiff
+    """
+    return jnp.exp(jax.nn.log_softmax(x, axis=-1))
+
+
+def jax_jvp_exp_of_log_softmax(x):
+    """The same in forward mode, where one of the two meets the difference.
+
+    @softmax_jvp | array jax | autodiff
+    """
+    return jax_vjp_exp_of_log_softmax(x)
+
+
+def jax_jacobian_exp_of_log_softmax(x):
+    """The same, each row of the Jacobian in reverse.
+
+    @softmax_jacobian | array jax | autodiff
+    """
+    return jax_vjp_exp_of_log_softmax(x)
+
+
+def jax_vjp_exp_of_log_through_maximum(x):
+    """Two roundings of each probability, and the maximum differentiated too.
+
+    @softmax_vjp | array jax | autodiff
+    """
+    return jnp.exp(jax_log_vjp_through_maximum(x))
+
+
+def _in_blocks(x):
+    """Exponentials relative to the maxima of blocks of 16, joined afterwards."""
+    least = jnp.finfo(x.dtype).min
+    n = x.shape[-1]
+    padded = jnp.pad(x, ((0, 0), (0, -n % 16)), constant_values=least)
+    blocks = padded.reshape(x.shape[0], -1, 16)
+    largest = blocks.max(axis=-1, keepdims=True, initial=least)  # a block may be masked
+    e = jnp.exp(blocks - largest)
+    factor = jnp.exp(largest - largest.max(axis=1, keepdims=True))
+    total = (factor * e.sum(axis=-1, keepdims=True)).sum(axis=1, keepdims=True)
+    return (e * (factor / total)).reshape(padded.shape)[:, :n]
+
+
+def jax_vjp_in_blocks(x):
+    """The errors of a block meet at its largest logit, as those of a row do.
+
+    @softmax_vjp | array jax | autodiff
+    """
+    return _in_blocks(x)
+
+
+def jax_jvp_in_blocks(x):
+    """In forward mode each block's tangents are taken relative to that of its largest logit.
+
+    @softmax_jvp | array jax | autodiff
+    """
+    return _in_blocks(x)
+
+
+def jax_jacobian_in_blocks(x):
+    """The Jacobian of the same.
+
+    @softmax_jacobian | array jax | autodiff
+    """
+    return _in_blocks(x)
+
+
+def _online(x):
+    """The normaliser one logit after the other, rescaled where the maximum rises."""
+
+    def step(carry, logit):
+        largest, total = carry
+        larger = jnp.maximum(largest, logit)
+        return (larger, total * jnp.exp(largest - larger) + jnp.exp(logit - larger)), None
+
+    start = (jnp.full_like(x[:, 0], jnp.finfo(x.dtype).min), jnp.zeros_like(x[:, 0]))
+    (largest, total), _ = jax.lax.scan(step, start, x.T)
+    return largest[:, None], total[:, None]
+
+
+@jax.jit
+def jax_vjp_online(x):
+    """An online sum differentiated: the errors meet wherever the maximum rises.
+
+    @softmax_vjp | array jax | autodiff
+    """
+    largest, total = _online(x)
+    return jnp.exp(x - largest) / total
+
+
+@jax.jit
+def jax_jvp_online(x):
+    """The same in forward mode.
+
+    @softmax_jvp | array jax | autodiff
+    """
+    largest, total = _online(x)
+    return jnp.exp(x - largest) / total
+
+
+@jax.jit
+def jax_log_vjp_online(x):
+    """The logarithm of an online sum, differentiated.
+
+    @log_softmax_vjp | array jax | autodiff
+    """
+    largest, total = _online(x)
+    return (x - largest) - jnp.log(total)
+
+
 @jax.custom_vjp
 def jax_custom_vjp(x):
     """A custom VJP.
