@@ -120,6 +120,15 @@ def _tail(wrong: Counts, counts: Counts) -> Iterator[Explained]:
                 words = f"the last n mod {lanes} elements do not enter the sum{where}"
                 yield "tail-ignored", 1.0, words
                 return
+    for lanes in VECTORS[1:]:
+        some_of_it = all(
+            (c == np.where(p < n // lanes * lanes, 1.0, np.minimum(c, 1.0))).all()
+            for n, (p, c) in wrong.items()
+        )
+        if len(wrong) >= 2 and low >= lanes and some_of_it:
+            words = f"some of the last n mod {lanes} elements do not enter the sum"
+            yield "tail-ignored", 1.0, f"{words} at the lengths {listed}"
+            return
 
 
 def _lanes(wrong: Counts) -> Iterator[Explained]:
