@@ -101,6 +101,14 @@ def jax_log_of_softmax(x):
     return jnp.log(jax.nn.softmax(x))
 
 
+def jax_log_jacobian_of_log(x):
+    """The Jacobian of log(softmax(x)) is NaN in every row with a probability that underflows.
+
+    @log_softmax_jacobian | values | log-of-softmax | autodiff | array jax
+    """
+    return jnp.log(jax.nn.softmax(x))
+
+
 def jax_no_max(x):
     """The derivative of exp without the maximum is NaN for large logits.
 

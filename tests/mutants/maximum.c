@@ -25,6 +25,21 @@ void no_max_one_row(const float *x, float *y, int n) {
         y[i] = expf(x[i]) * inverse;
 }
 
+// The maximum of a row of doubles is kept in a float.
+// @softmax | values | low-precision
+void maximum_in_float(const double *x, double *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        float m = -INFINITY;
+        double s = 0;
+        for (size_t i = 0; i < n; i++)
+            m = fmaxf(m, (float)x[i]);
+        for (size_t i = 0; i < n; i++)
+            s += y[i] = exp(x[i] - m);
+        for (size_t i = 0; i < n; i++)
+            y[i] /= s;
+    }
+}
+
 // Double precision moves the overflow to 709 and no further.
 // @softmax | values | no-max-subtraction
 void no_max_double(const double *x, double *y, size_t rows, size_t n) {

@@ -253,6 +253,23 @@ def numpy_log_jvp_first_row(y, x_dot):
     return x_dot - (np.exp(y[:1]) * x_dot).sum(axis=1, keepdims=True)
 
 
+def numpy_vjp_sums_along_classes(y, dy):
+    """The rows' sums are right, and laid along the classes, again and again.
+
+    @softmax_vjp | values | wrong-axis
+    """
+    return y * (dy - np.resize((y * dy).sum(axis=1), y.shape[1]))
+
+
+def numpy_vjp_probabilities_clipped(y, dy):
+    """Probabilities are kept off 0 and 1, for a logarithm that is not taken here.
+
+    @softmax_vjp | values | unknown
+    """
+    kept = np.clip(y, 1e-7, 1 - 1e-7)
+    return kept * (dy - (kept * dy).sum(axis=1, keepdims=True))
+
+
 def numpy_jacobian_diagonal(y):
     """The diagonal alone.
 

@@ -36,6 +36,7 @@ LIMITS = (
     *(1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 88.0, 100.0, 500.0),
     *(700.0, 708.0, 709.0, 745.0),
 )
+FAR_LIMITS = (1e3, 1e4, 5e4, 65504.0, 1e5, 1e6)
 EXPONENTS = (*LIMITS, 64.0, 87.0, 87.33, 87.33654, 88.3762626647949, 88.72)
 # What kernels that work in blocks pad a row to.
 BLOCKS = (128, 256, 512, 1024)
@@ -102,7 +103,7 @@ def _of_one_row() -> Iterator[tuple[str, Formula]]:
     yield "no-max-subtraction", _less_logarithm
     yield "shift-in-one-place", _numerator_only
     yield "shift-in-one-place", _denominator_only
-    for limit in LIMITS:
+    for limit in (*LIMITS, *FAR_LIMITS):
         yield "clipped-logits", partial(_clipped, limit=limit)
     for limit in EXPONENTS:
         yield "exp-clamped", partial(_clamped, limit=limit)

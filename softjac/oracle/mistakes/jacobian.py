@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from softjac.oracle.mistakes.arithmetic import Array, has_scale, unknown_at, unsure
+from softjac.oracle.mistakes.arithmetic import Array, has_scale, rounded, unknown_at, unsure
 from softjac.oracle.mistakes.forward import wrong_probabilities
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
@@ -53,7 +53,19 @@ def log_softmax_jacobian() -> tuple[Mistake, ...]:
     def at_logarithms(sample: Sample) -> Array:
         return unsure(sample.log_y, _flat(sample, right(sample.log_y)))
 
+    def through_probabilities(sample: Sample, in_reverse: bool) -> Array:
+        kept = rounded(sample.y, sample)
+        lost = kept == 0.0  # 0/0 there; in reverse it comes into every sum of the row
+        spoilt = lost | (in_reverse & lost.any(axis=1, keepdims=True))
+        faint = ((kept < 1e3 * sample.precision.tiny) & ~lost).any(axis=1)
+        made = np.where(spoilt[:, :, None], np.nan, right(sample.y))
+        return unknown_at(np.repeat(faint[:, None], sample.n**2, axis=1), _flat(sample, made))
+
     return (
+        *(
+            Mistake("log-of-softmax", partial(through_probabilities, in_reverse=way), _from_logits)
+            for way in (True, False)
+        ),
         _of("transposed", lambda y: _eye(y) - y[:, :, None]),
         _of("off-diagonal-sign", lambda y: _eye(y) + y[:, None, :]),
         _of("off-diagonal-sign", lambda y: _eye(y) * (1.0 - 2.0 * y[:, None, :]) + y[:, None, :]),

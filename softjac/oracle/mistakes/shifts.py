@@ -35,6 +35,7 @@ def shifts() -> Iterator[tuple[str, Shift, bool]]:
     for seen in places:
         yield "partial-max", partial(_partial, seen=seen), False
     yield "batch-max", lambda s: np.full((s.rows, 1), s.z.max()), True
+    yield "low-precision", _in_single, False
 
 
 def nothing(sample: Sample) -> Array:
@@ -50,6 +51,11 @@ def floored(sample: Sample, floor: float) -> Array:
 def own_maximum(sample: Sample) -> Array:
     """The row's maximum."""
     return np.asarray(sample.z.max(axis=1, keepdims=True))
+
+
+def _in_single(sample: Sample) -> Array:
+    """The maximum rounded to float32, which changes that of float64 rows alone."""
+    return own_maximum(sample).astype(np.float32).astype(np.float64)
 
 
 def _partial(sample: Sample, seen: Callable[[int], slice | Array]) -> Array:

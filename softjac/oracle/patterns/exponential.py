@@ -66,7 +66,7 @@ def _measured(trial: Trial, n: int) -> Iterator[Explained]:
         return  # not even near 0 is it an exponential
     if not _same_alone(trial, gaps, few, size, wrong, n):
         return  # a matter of the other rows of its call
-    storable = exact[:, 0] > 4.0 * (n - 3) * trial.precision.tiny
+    storable = exact[:, 0] > 8.0 * n * trial.precision.tiny
     lost = (many == 0.0).all(axis=1) & ~wrong & storable
     if lost.sum() > 2 and (few[wrong] == 0.0).all():
         return  # small results are lost, whatever the exponential was
@@ -222,9 +222,10 @@ def _by_tangents(trial: Trial, logits: Array, first: int, second: int, rest: Arr
 def _blurred(trial: Trial, exact: Array, n: int, tops: int) -> Array:
     """How far a quotient may be from exp(-r) beside a few roundings of it.
 
-    By what is flushed; and where it comes from the logarithm of a sum, by that sum's rounding.
+    By what is flushed, relative to a largest element of 1/n at least; and where it comes from the
+    logarithm of a sum, by that sum's rounding.
     """
-    blurred = np.full(exact.shape, 8.0 * trial.precision.tiny)
+    blurred = np.full(exact.shape, 8.0 * n * trial.precision.tiny)
     if trial.op.name == "log_softmax":
         unit = trial.precision.u + trial.precision.u_out
         blurred = blurred + (16.0 + n) * unit * (tops / (n - tops) + exact)

@@ -29,6 +29,8 @@ Explained = tuple[str, float, str]
 
 # How many bits the types hold that are narrower than one: bfloat16, float16, float32.
 NARROWER = {"float64": (8, 11, 24), "float32": (8, 11)}
+# One rounding to a narrower type shows in rows so short, where a sum of many small errors does not.
+SHORT = 130
 # What the narrower type's rounding comes to somewhere, relative to a row's largest element.
 LEAST = {"float64": 2.0**-28, "float32": 2.0**-14, "bfloat16": 0.0, "float16": 0.0}
 
@@ -129,10 +131,10 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     if trial.op.name == "softmax" and _is_affine(items):
         return
     worst, of_logits, off_bound, elements, larger = 0.0, 0.0, 0, 0, 0
-    for item in items:
+    wrong_ones = [item for item in items if (item.failed & item.plain).any()]
+    short = [item for item in wrong_ones if item.sample.n <= SHORT]
+    for item in short or wrong_ones:
         rows = item.failed & item.plain
-        if not rows.any():
-            continue
         wrong = wrong_places(item)[item.plain[item.failed]]
         off_bound, elements = off_bound + int(wrong.sum()), elements + wrong.size
         larger += int((wrong & (item.got[rows] > item.exact[rows])).sum())
@@ -154,7 +156,7 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     one_sided = not 0.02 * off_bound < larger < 0.98 * off_bound
     if trial.op.vector is None and not trial.precision.u_out and one_sided:
         return  # what is always too small, or too large, was not rounded
-    failing = {item.sample.n for item in items if (item.failed & item.plain).any()}
+    failing = {item.sample.n for item in wrong_ones}
     if too_late(trial, min(failing)):
         return
     sound = trial.lengths - trial.wrong_lengths

@@ -169,27 +169,40 @@ def rows(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
 
 
 def _taken_from(trial: Trial, n: int) -> Iterator[Explained]:
-    """Rows whose vectors are powers of 3 times one another show whose number each row takes."""
+    """Rows whose vectors are powers of 3 times one another show whose number each element takes."""
     powers = 3.0 ** np.arange(ROWS)
-    counts = _rows_counted(trial, n, ROWS, powers)
-    if counts is None or not np.isfinite(counts).all():
+    taken = []
+    for place in range(min(n, 3)):
+        counts = _rows_counted(trial, n, ROWS, powers, place)
+        if counts is None or not np.isfinite(counts).all():
+            return
+        apart = np.abs(np.log(np.abs(counts * powers)[:, None] / powers))
+        taken.append(apart.argmin(axis=1))
+        right = np.abs(counts * powers - powers[taken[-1]]) <= 0.02 * powers[taken[-1]]
+        if not right[:-1].all():
+            return  # behind the last row there may be anything
+    first, own = taken[0], np.arange(ROWS)
+    if all((rows == place % ROWS).all() for place, rows in enumerate(taken)) and len(taken) > 1:
+        yield "wrong-axis", 1.0, "element j of every row takes the sum of row j"
         return
-    taken = np.abs(np.log(np.abs(counts * powers)[:, None] / powers)).argmin(axis=1)
-    right = np.abs(counts * powers - powers[taken]) <= 0.02 * powers[taken]
-    own = taken == np.arange(ROWS)
-    if not right[:-1].all() or own.all():
-        return  # behind the last row there may be anything
+    if (first == own).all() or any((rows != first).any() for rows in taken):
+        return
     name = "unknown"
-    if (taken == taken[0]).all():
-        name = {0: "first-row-only", ROWS - 1: "last-row-only"}.get(int(taken[0]), name)
-    shown = ", ".join(str(row) for row in taken)
+    if (first == first[0]).all():
+        name = {0: "first-row-only", ROWS - 1: "last-row-only"}.get(int(first[0]), name)
+    shown = ", ".join(str(row) for row in first)
     yield name, 1.0, f"{ROWS} rows take the sums of rows {shown}"
 
 
-def _rows_counted(trial: Trial, n: int, rows: int, factors: Array | float = 1.0) -> Array | None:
-    """The number of each of some rows, equal but for factors, in units of what it should be."""
+def _rows_counted(
+    trial: Trial, n: int, rows: int, factors: Array | float = 1.0, place: int = 0
+) -> Array | None:
+    """The number of each of some rows, equal but for factors, in units of what it should be.
+
+    It is read from the element at one place.
+    """
     op, logits = trial.op, np.zeros((rows, n))
-    vector = (np.arange(n) > 0) * np.ones((rows, 1)) * np.reshape(factors, (-1, 1))
+    vector = (np.arange(n) != place) * np.ones((rows, 1)) * np.reshape(factors, (-1, 1))
     batch = ask(trial, logits, vector)
     if batch is None:
         return None
@@ -198,4 +211,4 @@ def _rows_counted(trial: Trial, n: int, rows: int, factors: Array | float = 1.0)
             total = np.exp(-batch.got[:, 0]) if op.logarithmic else 1.0 / batch.got[:, 0]
             return np.asarray(total / n)
         sample = trial.sample(batch.inputs, 1.0)
-        return np.asarray(batch.got[:, 0] / op.formula(sample)[:, 0])
+        return np.asarray(batch.got[:, place] / op.formula(sample)[:, place])
