@@ -97,10 +97,12 @@ class Bound:
 class Forward:
     """Relative errors of a softmax computed from logits: per element, and common to a row.
 
-    total is that of Σ exp(z_j - max z) alone; window and likely are those of the normaliser.
+    quotient is that of an element computed as exp / sum; total that of Σ exp(z_j - max z) alone;
+    window and likely are those of the normaliser.
     """
 
     element: Array
+    quotient: Array
     total: Array
     window: Array
     likely: Array
@@ -148,6 +150,7 @@ def forward_error(sample: Sample) -> Forward:
     depth = sample.n - 1
     return Forward(
         element=_compounded(u * np.maximum(direct, logarithm)),
+        quotient=_compounded(u * direct),
         total=_compounded(u * (terms + depth)),
         window=_compounded(u * (terms + division + depth)),
         likely=_compounded(u * (terms + division + LAMBDA * np.sqrt(depth))),

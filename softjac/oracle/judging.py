@@ -8,7 +8,7 @@ import numpy as np
 
 from softjac.oracle import reference
 from softjac.oracle.fit import EXACT_ROWS, Judged, judge
-from softjac.oracle.library_derivative import library_bound
+from softjac.oracle.library_derivative import library_bounds
 from softjac.oracle.op import Op
 from softjac.oracle.precision import Precision
 from softjac.oracle.sample import Sample
@@ -55,11 +55,11 @@ def judge_rows(
             judged = judge(residual, bound, exactly=exactly)
             exactly -= int((judged.ratio > 1.0).sum())
             if differentiated and (judged.ratio > 1.0).any():
-                bound = library_bound(op, few, exact)
-                bound.tolerance = np.where(beyond, np.inf, bound.tolerance)
-                within = (np.abs(residual) <= bound.own()).all(axis=1)
-                rows = np.flatnonzero((judged.ratio > 1.0) & within)
-                judged.replace(rows, judge(residual[rows], bound.take(rows)))
+                for bound in library_bounds(op, few, exact):
+                    bound.tolerance = np.where(beyond, np.inf, bound.tolerance)
+                    within = (np.abs(residual) <= bound.own()).all(axis=1)
+                    rows = np.flatnonzero((judged.ratio > 1.0) & within)
+                    judged.replace(rows, judge(residual[rows], bound.take(rows)))
             if own_sums and (judged.ratio > 1.0).any():
                 rows = np.flatnonzero(judged.ratio > 1.0)
                 judged.replace(rows, judge(residual[rows], bound.take(rows), own_sums=True))

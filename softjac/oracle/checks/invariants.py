@@ -11,7 +11,7 @@ from softjac.oracle.conclusion import Result, conclude
 from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.findings import CheckResult
 from softjac.oracle.judging import overflowed
-from softjac.oracle.library_derivative import library_bound
+from softjac.oracle.library_derivative import library_bounds
 from softjac.oracle.plan import Task
 from softjac.oracle.trial import Trial
 
@@ -102,7 +102,8 @@ def _own(trial: Trial, batch: Batch) -> tuple[Array, Array]:
         bound = trial.op.bound(sample, exact)
         own = bound.own() + (bound.afresh if trial.own_sums else 0.0)
         if trial.library_derivative:
-            own = np.maximum(own, library_bound(trial.op, sample, exact).own())
+            for wider in library_bounds(trial.op, sample, exact):
+                own = np.maximum(own, wider.own())
         beyond = overflowed(trial.precision, batch.got, exact, own)
         got = np.where(beyond, 0.0, batch.got)
         return got, np.where(beyond, np.inf, own + _rounding(exact))
