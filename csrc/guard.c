@@ -164,6 +164,7 @@ static __attribute__((noinline)) void enter(struct slot *slot, const softjac_gua
         for (int s = 1; s < 32; s++)
             if (sigismember(&mask, s) != sigismember(&slot->mask, s))
                 result->environment |= SOFTJAC_GUARD_MASK;
+    if (restore_affinity(&slot->affinity)) result->environment |= SOFTJAC_GUARD_AFFINITY;
     if (channel_number(guard) != guard->channel) result->environment |= SOFTJAC_GUARD_DESCRIPTOR;
 }
 
@@ -278,6 +279,7 @@ static void begin_run(struct softjac_guard *guard, softjac_guard_progress *progr
 static void begin_thread(struct slot *slot) {
     current = slot;
     pthread_sigmask(SIG_BLOCK, NULL, &slot->mask);
+    read_affinity(&slot->affinity);
     if (slot->guard->plan.blocked) {
         sigaddset(&slot->mask, SIGSEGV);
         sigaddset(&slot->mask, SIGBUS);

@@ -96,6 +96,7 @@ enum { /* softjac_guard_result.environment */
        SOFTJAC_GUARD_DIRECTION = 1 << 6,
        SOFTJAC_GUARD_MASK = 1 << 7,
        SOFTJAC_GUARD_DESCRIPTOR = 1 << 8,
+       SOFTJAC_GUARD_AFFINITY = 1 << 9,
        SOFTJAC_GUARD_HANDLER = 1 << 16 /* shifted by the signal's place among the watched ones */
 };
 

@@ -29,6 +29,7 @@ struct slot {
     volatile sig_atomic_t inside;
     volatile int64_t written; /* bit a: a write into input a was let through */
     sigset_t mask;
+    machine_affinity affinity;
     softjac_guard_result *result;
     char *low, *high; /* all its regions with their guard pages */
 };

@@ -4,6 +4,7 @@
 #define SOFTJAC_GUARD_MACHINE_H
 
 #include <fenv.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #if defined(__APPLE__)
@@ -126,6 +127,33 @@ static int machine_protection(const void *machine, const siginfo_t *information)
 #endif
     return information->si_signo == SIGBUS && information->si_code == BUS_ADRALN;
 }
+
+/* The processors this thread may run on; none where the system does not tell. */
+#if defined(__linux__)
+typedef cpu_set_t machine_affinity;
+
+static void read_affinity(machine_affinity *allowed) {
+    if (sched_getaffinity(0, sizeof *allowed, allowed) != 0) CPU_ZERO(allowed);
+}
+
+/* Whether they are others than before; puts them back. */
+static int restore_affinity(const machine_affinity *before) {
+    machine_affinity allowed;
+    read_affinity(&allowed);
+    if (CPU_COUNT(&allowed) == 0 || CPU_EQUAL(&allowed, before)) return 0;
+    sched_setaffinity(0, sizeof *before, before);
+    return 1;
+}
+#else
+typedef int machine_affinity;
+
+static void read_affinity(machine_affinity *allowed) { *allowed = 0; }
+
+static int restore_affinity(const machine_affinity *before) {
+    (void)before;
+    return 0;
+}
+#endif
 
 /* The stack pointer at the fault, or 0. */
 static uintptr_t machine_stack(const void *machine) {

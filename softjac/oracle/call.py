@@ -91,7 +91,8 @@ class Outcome:
              or between two rows (then counted from the end of the row before), without a fault.
     environment: what the call left changed ("rounding mode", "flush to zero", "denormals are zero",
              "exception mask", "x87 control word", "x87 register stack", "direction flag",
-             "signal mask", "file descriptors", "handler of SIGSEGV", ...); it was put back.
+             "signal mask", "file descriptors", "processor affinity", "handler of SIGSEGV", ...); it
+             was put back.
     seconds: time of the call alone.
     processor: seconds of processor time the process used meanwhile, all its threads together.
     reused:  a Python callable overwrote the array that the call before this one had returned.

@@ -66,6 +66,7 @@ _ENVIRONMENT: Final = (
     "direction flag",
     "signal mask",
     "file descriptors",
+    "processor affinity",
 )
 _HANDLER_SHIFT: Final = 16
 _WATCHED: Final = (

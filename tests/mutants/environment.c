@@ -1,6 +1,7 @@
 // Changes to the floating-point environment, to signal handlers, to the heap.
 #define _GNU_SOURCE
 #include <fenv.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -113,6 +114,17 @@ void flushes_after_nan(const float *x, float *y, size_t rows, size_t n) {
     for (size_t i = 0; i < rows * n; i++)
         if (x[i] != x[i])
             _mm_setcsr(_mm_getcsr() | 0x8000);
+}
+
+// Binds its caller to one processor for good, to keep its cache warm.
+// @softmax | environment | fp-environment-changed
+void binds_its_caller(const float *x, float *y, size_t rows, size_t n) {
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET(sched_getcpu(), &here);
+    sched_setaffinity(0, sizeof here, &here);
+    for (size_t r = 0; r < rows; r++)
+        row_softmax8(x + r * n, y + r * n, n);
 }
 
 // Reads an address that no page can have, on long rows.

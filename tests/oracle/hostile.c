@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <fenv.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -140,6 +141,15 @@ static void handler(int s) { (void)s; }
 HOSTILE(installs_handler, signal(SIGFPE, handler))
 HOSTILE(blocks_signals, sigset_t s; sigemptyset(&s); sigaddset(&s, SIGUSR1);
         sigprocmask(SIG_BLOCK, &s, NULL))
+#if defined(__linux__)
+static void stay_here(void) {
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET(sched_getcpu(), &here);
+    sched_setaffinity(0, sizeof here, &here);
+}
+HOSTILE(stays_here, stay_here())
+#endif
 static sigjmp_buf back;
 static void jump_back(int s) { siglongjmp(back, s); }
 HOSTILE(

@@ -120,10 +120,10 @@ BEHAVIOUR: dict[str, Entry] = {
     "fp-environment-changed": Entry(
         "The processor's floating-point settings or the process's signal handlers are not left "
         "as they were found.",
-        "A changed rounding mode, flush-to-zero or denormals-are-zero flag, exception mask or "
-        "signal handler alters or hides what happens in the rest of the caller's program, far "
-        "from the candidate. With flush-to-zero left on, for instance, every later subnormal "
-        "result of the process becomes 0.",
+        "A changed rounding mode, flush-to-zero or denormals-are-zero flag, exception mask, "
+        "signal handler or processor affinity alters or hides what happens in the rest of the "
+        "caller's program, far from the candidate. With flush-to-zero left on, for instance, "
+        "every later subnormal result of the process becomes 0.",
         "Save the setting at entry and restore it on every way out, or do without it.",
     ),
     "unknown": Entry(
