@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from softjac.oracle.counterexample import fails_anew
 from softjac.oracle.failure import Batch, Failure, bits
 from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
+from softjac.oracle.plan import ROOMY
 from softjac.oracle.storage import held_before
 from softjac.oracle.trial import Trial
 
@@ -161,9 +163,12 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
         elif not by_state:
             untouched = any((f.batch.got[f.row] == held).all() for f in mine)
             name = "output-not-written" if untouched else "accumulates"
+            words = mine[0].told()
             if not untouched and _differs_by_chance(trial, mine[0]):
                 name = "nondeterministic"
-            yield name, 1.0, mine[0].told()
+            elif not untouched and _depends_on_stack(trial, mine[0]):
+                name, words = "nondeterministic", "depends on what the stack held before the call"
+            yield name, 1.0, words
         return
     for lanes in VECTOR_LENGTHS:
         if not any(places[: places.size // lanes * lanes].any() for places in kept):
@@ -176,6 +181,18 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
 def _differs_by_chance(trial: Trial, failure: Failure) -> bool:
     """Whether a call gives other bits over the same poison, too."""
     return _vary(_repeated(trial, failure)[1:])
+
+
+def _depends_on_stack(trial: Trial, failure: Failure) -> bool:
+    """Whether a call in place changes with the poison, which the stack alone holds then."""
+    if trial.candidate.kind != "c" or trial.op.output == "jac":
+        return False
+    in_place = replace(ROOMY, alias=(trial.op.output, trial.candidate.inputs[-1]))
+    task = replace(failure.batch.task, layout=in_place)
+    with trial.aside():
+        one, other = trial.run([task], "nan")[0], trial.run([task], "finite")[0]
+    differ = (bits(one.got) != bits(other.got)).any(axis=1)
+    return bool((one.ok & other.ok & differ).any())
 
 
 def _is_added(failure: Failure, held: float, unit: float) -> bool:

@@ -1,4 +1,4 @@
-// Wrong rows, strides, indices and lengths, and outputs that are added to or left out.
+// Wrong rows, strides, indices and lengths; outputs that are added to or left out; sums not cleared.
 #include "../honest/blocks.h"
 
 // Ignores both strides.
@@ -241,5 +241,26 @@ void log_gaps_cleared(const float *x, int ldx, float *y, int ldy, int rows, int 
         for (int i = 0; i < n; i++)
             y[i] = (x[i] - m) - l;
         memset(y + n, 0, (size_t)(ldy - n) * sizeof *y);
+    }
+}
+
+// Short rows use sums that nobody set to 0.
+// @softmax_vjp | values, output | nondeterministic
+void sums_not_cleared(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    volatile float sums[8];
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        size_t i = 0;
+        float s = 0;
+        for (int k = 0; n >= 8 && k < 8; k++)
+            sums[k] = 0;
+        for (; i + 8 <= n; i += 8)
+            for (int k = 0; k < 8; k++)
+                sums[k] += y[i + k] * dy[i + k];
+        for (int k = 0; k < 8; k++)
+            s += sums[k];
+        for (; i < n; i++)
+            s += y[i] * dy[i];
+        for (i = 0; i < n; i++)
+            dx[i] = y[i] * (dy[i] - s);
     }
 }
