@@ -54,8 +54,11 @@ def own_maximum(sample: Sample) -> Array:
 
 
 def _in_single(sample: Sample) -> Array:
-    """The maximum rounded to float32, which changes that of float64 rows alone."""
-    return own_maximum(sample).astype(np.float32).astype(np.float64)
+    """The maximum of float64 rows rounded to float32; that of others is no wider."""
+    largest = own_maximum(sample)
+    if sample.precision.name != "float64":
+        return largest
+    return largest.astype(np.float32).astype(np.float64)
 
 
 def _partial(sample: Sample, seen: Callable[[int], slice | Array]) -> Array:
