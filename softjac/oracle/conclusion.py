@@ -9,7 +9,7 @@ from softjac.oracle.trial import Trial
 
 __all__ = ["NO_CALL", "NO_RESULT", "Result", "conclude", "conclusion", "skipped"]
 
-NO_CALL = "no input that its preconditions allow ends within the time limit"
+NO_CALL = "no call that its preconditions allow ends within the time limit"
 NO_RESULT = "no call gave a result that could be judged"
 
 # What gives a check's result, once all that it asked for has been judged.

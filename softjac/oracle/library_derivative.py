@@ -32,8 +32,8 @@ def library_bounds(op: Op, sample: Sample, exact: Array) -> Iterator[Bound]:
         return
     bound = op.bound(sample, exact)
     yield _backward(sample, exact, bound)
-    if not op.logarithmic:
-        yield _two_probabilities(op, sample, bound)
+    if op.name == "softmax_vjp":
+        yield _two_probabilities(sample, bound)
 
 
 def _forward(op: Op, sample: Sample, exact: Array) -> Bound:
@@ -71,26 +71,15 @@ def _backward(sample: Sample, exact: Array, bound: Bound) -> Bound:
     return replace(bound, tolerance=tolerance.reshape(bound.tolerance.shape))
 
 
-def _two_probabilities(op: Op, sample: Sample, bound: Bound) -> Bound:
+def _two_probabilities(sample: Sample, bound: Bound) -> Bound:
     """Backward through exp, then through log_softmax: dx_i = ŷ_i v_i - ỹ_i Σ ŷ_j v_j.
 
     ŷ = exp(ℓ) and ỹ = exp(x - max) / Σ have an ε_i and a δ each: y_i (|ε̂_i v_i| + |ε̃_i s|) takes
     the place of y_i |ε̂_i (v_i - s)|, and is larger by y_i |s| (ε̂_i + ε̃_i) at most. Of the two δ
-    one moves s alone, which may move by |s| δ already. In a Jacobian the one of ỹ is left: it moves
-    -y_i y_j, and with the common one of y_i (δ_ij - 2 y_j) that is y_i on the diagonal, by half
-    their difference.
+    one moves s alone, which may move by |s| δ already. With the one-hot vectors of a Jacobian
+    nothing cancels, y_i (1 - ỹ_i) and -y_i ỹ_j, and the op's own bound holds.
     """
     forward = forward_error(sample)
-    if op.vector is None:
-        diagonal = np.zeros((sample.rows, sample.n, sample.n))
-        places = np.arange(sample.n)
-        diagonal[:, places, places] = sample.scale * sample.y
-        return replace(
-            bound,
-            directions=(*bound.directions, diagonal.reshape(sample.rows, -1)),
-            windows=(*bound.windows, forward.window),
-            likely=(*bound.likely, forward.likely),
-        )
     twice = sample.y * (forward.element + forward.quotient) * (1.0 + forward.window[:, None])
     twice += np.where(sample.y < 2.0 * sample.precision.tiny, 4.0 * sample.precision.tiny, 0.0)
     apart = np.minimum(twice, HUGE) * np.abs(sample.mean)

@@ -1,4 +1,4 @@
-// Wrong rows, strides, indices and lengths; outputs that are added to or left out; sums not cleared.
+// Wrong rows, strides, indices, lengths; outputs added to or left out; sums that are not cleared.
 #include "../honest/blocks.h"
 
 // Ignores both strides.

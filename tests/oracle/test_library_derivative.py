@@ -132,6 +132,19 @@ def test_the_derivative_of_exp_of_log_softmax_is_within_its_bound(derive: Any) -
     assert beyond == (derive is jax.vjp)
 
 
+def test_the_jacobian_of_exp_of_log_softmax_is_within_the_op_s_own_bound() -> None:
+    """Its vectors are one-hot, so that nothing cancels."""
+    function = autodiff_honest.jax_jacobian_exp_of_log_softmax
+    jacobian = jax.jit(jax.vmap(jax.jacrev(lambda x: function(x[None])[0])))
+    for n in (1, 2, 3, 33):
+        inputs = rows_of_every_kind(n, "softmax_jacobian", ("x",))
+        got = np.asarray(jacobian(inputs["x"])).astype(np.float64).reshape(len(inputs["x"]), -1)
+        assert np.isfinite(got).all()
+        exact, (own, *_) = bounds_of("softmax_jacobian", inputs)
+        with np.errstate(all="ignore"):
+            assert judge(reference.residual(got, exact), own).ratio.max() <= 1.0, n
+
+
 @pytest.mark.parametrize("op", ["softmax_vjp", "log_softmax_vjp", "softmax_jvp", "log_softmax_jvp"])
 @pytest.mark.parametrize("n", [10, 1000])
 def test_a_fault_anywhere_else_is_seen_as_before(op: str, n: int) -> None:

@@ -118,7 +118,7 @@ BEHAVIOUR: dict[str, Entry] = {
         "--not-reentrant.",
     ),
     "fp-environment-changed": Entry(
-        "The processor's floating-point settings or the process's signal handlers are not left "
+        "Floating-point settings, signal handlers or the thread's processor affinity are not left "
         "as they were found.",
         "A changed rounding mode, flush-to-zero or denormals-are-zero flag, exception mask, "
         "signal handler or processor affinity alters or hides what happens in the rest of the "

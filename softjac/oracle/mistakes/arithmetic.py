@@ -24,6 +24,7 @@ __all__ = [
     "ragged",
     "rounded",
     "softmax",
+    "underflow",
     "unknown_at",
     "unsure",
 ]
@@ -73,6 +74,13 @@ def narrowed(values: Array, sample: Sample) -> Array:
     dtype = np.float16 if sample.precision.name == "float16" else ml_dtypes.bfloat16
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return np.asarray(values.astype(dtype).astype(np.float64))
+
+
+def underflow(sample: Sample) -> tuple[Array, Array]:
+    """Which probabilities the candidate's arithmetic holds as 0, and which are nearly lost."""
+    kept = rounded(sample.y, sample)
+    lost = kept == 0.0
+    return lost, (kept < 1e3 * sample.precision.tiny) & ~lost
 
 
 def unknown_at(mask: Array | np.bool_ | bool, values: Array) -> Array:

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from softjac.oracle.mistakes.arithmetic import Array, has_scale, rounded, unknown_at, unsure
+from softjac.oracle.mistakes.arithmetic import Array, has_scale, underflow, unknown_at, unsure
 from softjac.oracle.mistakes.forward import wrong_probabilities
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
@@ -54,12 +54,10 @@ def log_softmax_jacobian() -> tuple[Mistake, ...]:
         return unsure(sample.log_y, _flat(sample, right(sample.log_y)))
 
     def through_probabilities(sample: Sample, in_reverse: bool) -> Array:
-        kept = rounded(sample.y, sample)
-        lost = kept == 0.0  # 0/0 there; in reverse it comes into every sum of the row
+        lost, faint = underflow(sample)  # 0/0 there; in reverse it comes into every sum of the row
         spoilt = lost | (in_reverse & lost.any(axis=1, keepdims=True))
-        faint = ((kept < 1e3 * sample.precision.tiny) & ~lost).any(axis=1)
         made = np.where(spoilt[:, :, None], np.nan, right(sample.y))
-        return unknown_at(np.repeat(faint[:, None], sample.n**2, axis=1), _flat(sample, made))
+        return unknown_at(faint.any(axis=1, keepdims=True), _flat(sample, made))
 
     return (
         *(

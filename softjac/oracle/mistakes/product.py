@@ -16,8 +16,8 @@ from softjac.oracle.mistakes.arithmetic import (
     longer,
     misread,
     ragged,
-    rounded,
     softmax,
+    underflow,
     unknown_at,
     unsure,
 )
@@ -244,10 +244,8 @@ def _logarithmic(form: Product) -> tuple[Mistake, ...]:
         return unsure(given, sample.scale * made)
 
     def through_probabilities(sample: Sample) -> Array:
-        kept = rounded(sample.y, sample)
-        lost = kept == 0.0
+        lost, faint = underflow(sample)
         spoilt = lost.any(axis=1, keepdims=True) if form is LOG_VJP else lost
-        faint = (kept < 1e3 * sample.precision.tiny) & ~lost
         mask = faint.any(axis=1, keepdims=True) & ~spoilt
         made = np.where(spoilt, np.nan, form(sample, form.of(sample)))
         return unknown_at(mask, made)

@@ -9,14 +9,12 @@ import numpy as np
 from softjac.oracle.evidence import Evidence, near, wrong_places
 from softjac.oracle.failure import counted
 from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
+from softjac.oracle.patterns.sizes import JUMP
 from softjac.oracle.trial import Trial
 
 __all__ = ["diagonal", "exchanged", "lane", "largest", "last", "tail"]
 
 Explained = tuple[str, float, str]
-
-# Errors of a tail's own code are larger, in units of the bound, than those of a poor exponential.
-JUMP = 10.0
 
 
 def tail(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
