@@ -16,8 +16,8 @@ FLOORS = {
        "oracle/catalogue",
     1: "_product _derivatives native/_numpy oracle/enclosure oracle/arrays oracle/assume "
        "oracle/cache oracle/claims oracle/compiler oracle/declaration oracle/derivatives "
-       "oracle/pace oracle/process oracle/roles oracle/signature oracle/sample oracle/storage "
-       "oracle/symbols oracle/reports/numbers oracle/reports/text",
+       "oracle/pace oracle/process oracle/returned oracle/roles oracle/settings oracle/signature "
+       "oracle/sample oracle/storage oracle/symbols oracle/reports/numbers oracle/reports/text",
     2: "_softmax _operator oracle/prototype oracle/targets oracle/batch oracle/native_sandbox "
        "oracle/interleaved oracle/python_call oracle/python_sandbox oracle/sandbox "
        "oracle/time_limit oracle/worker oracle/native_worker oracle/python_worker",
@@ -26,7 +26,7 @@ FLOORS = {
     5: "oracle/candidate oracle/failure",
     6: "oracle/awaited oracle/incidents oracle/judge_process oracle/judging oracle/shapes",
     7: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "
-       "oracle/conclusion oracle/probe oracle/short_rows",
+       "oracle/conclusion oracle/probe oracle/short_rows oracle/sweep",
     8: "oracle/diagnosis oracle/evidence oracle/formulas oracle/inquiry oracle/pairs "
        "oracle/patterns oracle/second_fault oracle/symptoms",
     9: "oracle/verdict",

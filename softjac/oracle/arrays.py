@@ -17,6 +17,7 @@ __all__ = [
     "EXAMPLES",
     "ArrayKind",
     "Arrays",
+    "memory_of",
     "sample_of",
     "shares_memory",
     "to_numpy",
@@ -58,20 +59,36 @@ class Arrays:
         return given
 
     def is_changed(self, kind: ArrayKind, role: str, values: Array, layout: Layout) -> bool:
-        """Whether an array given before, or the memory around it, has other bytes now."""
+        """Whether an array given before, or the memory around it, is not as it was.
+
+        Its bytes count, and its shape, strides and whether it may be written.
+        """
         if not self.holds(kind, role, values, layout):
             return True
         if kind == "jax":
             return False
-        base, view, _ = self._find(kind, role, values, layout)
+        base, view, given = self._find(kind, role, values, layout)
+        if _form(given) != _form(view if kind == "numpy" else _tensor(view)):
+            self._forget(given)  # another one the next time
+            return True
         view.view(f"u{view.dtype.itemsize}")[...] = _filling(view)
         return bool((np.frombuffer(base, np.uint8) != _AROUND).any())
 
     def holds(self, kind: ArrayKind, role: str, values: Array, layout: Layout) -> bool:
         """Whether an array given before has these values now; one that was donated has none."""
         if kind == "jax":
-            return not (values.size and _is_deleted(self._immutable.get(role)))
+            given = self._immutable.get(role)
+            if given is None or not values.size:
+                return True
+            return not _is_deleted(given) and np.asarray(given).tobytes() == values.tobytes()
         return bool(self._find(kind, role, values, layout)[1].tobytes() == values.tobytes())
+
+    def _forget(self, given: Any) -> None:
+        """Do not give an array again."""
+        for key, (base, _, kept) in list(self._kept.items()):
+            if kept is given:
+                del self._kept[key]
+                self._bytes -= base.nbytes
 
     def _find(
         self, kind: ArrayKind, role: str, values: Array, layout: Layout
@@ -86,7 +103,7 @@ class Arrays:
         found = self._kept.pop(key, None)
         if found is None:
             base, view = _lay_out(values.shape, values.dtype, name, layout)
-            found = base, view, _tensor(view) if kind == "torch" else view
+            found = base, view, _tensor(view) if kind == "torch" else view[...]
             self._bytes += base.nbytes
         self._kept[key] = found  # the latest is the last
         while self._bytes > _KEPT_BYTES and len(self._kept) > _MOST_INPUTS:
@@ -110,7 +127,7 @@ def to_numpy(result: Any) -> tuple[Array | None, str]:
 
 def sample_of(result: Any) -> bytes | None:
     """The elements of an array a callable returned, some of a large one; None where it is none."""
-    memory = _memory(result)
+    memory = memory_of(result)
     if memory is None or memory.nbytes > _REMEMBERED_BYTES:
         return None
     return memory.reshape(-1)[:: max(1, -(-memory.size // _SAMPLED))].tobytes()
@@ -123,11 +140,11 @@ def _is_deleted(given: Any) -> bool:
 
 def shares_memory(one: Any, other: Any) -> bool:
     """Whether two arrays of whatever kind lie in the same memory."""
-    first, second = _memory(one), _memory(other)
+    first, second = memory_of(one), memory_of(other)
     return first is not None and second is not None and np.may_share_memory(first, second)
 
 
-def _memory(array: Any) -> Array | None:
+def memory_of(array: Any) -> Array | None:
     """A NumPy array of an array of whatever kind, on its memory where that can be seen."""
     if _is_deleted(array):
         return None
@@ -190,6 +207,13 @@ def _tensor(view: Array) -> Any:
     if view.dtype == ml_dtypes.bfloat16:
         return torch.from_numpy(view.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(view)
+
+
+def _form(array: Any) -> tuple[object, ...]:
+    """What an array or tensor looks like from outside, but for its values."""
+    if isinstance(array, np.ndarray):
+        return array.shape, array.strides, array.dtype, array.flags.writeable
+    return array.shape, array.stride(), array.dtype
 
 
 def _filling(view: Array) -> int:

@@ -95,7 +95,7 @@ class Outcome:
              was put back.
     seconds: time of the call alone.
     processor: seconds of processor time the process used meanwhile, all its threads together.
-    reused:  a Python callable overwrote the array that the call before this one had returned.
+    reused:  what a Python callable did to an array that a call before this one had returned.
     """
 
     status: Literal["ok", "refused", "fault", "raised", "exit", "hang", "lost"]
@@ -106,7 +106,7 @@ class Outcome:
     outside: tuple[tuple[str, int], ...] = ()
     environment: tuple[str, ...] = ()
     seconds: float = 0.0
-    reused: bool = False
+    reused: str = ""
     processor: float = 0.0
 
 

@@ -179,6 +179,7 @@ def _native(target: str, file: str, symbol: str, op: Op, claimed: Claims) -> Can
     dtype = parsed.dtype(claimed.dtype)
     plan = NativePlan(
         library=str(targets.library_of(file, claimed.cflags)),
+        file=file,
         symbol=symbol,
         dtype=dtype,
         arrays=(*inputs, op.output),

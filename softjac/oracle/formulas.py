@@ -43,6 +43,23 @@ def explain_by_formula(trial: Trial) -> list[tuple[str, float, str]]:
     return named or list(_wrong_factors(trial, items))[:1]
 
 
+def explain_by_condition(trial: Trial) -> list[tuple[str, float, str]]:
+    """The mistake that explains every failing row, though others passed on which it would show.
+
+    Something leads into it on these rows alone. That is asked last, of three rows at least.
+    """
+    items = evidence(trial)
+    found = []
+    for mistake in mistakes_of(trial):
+        if mistake.id in IN_VECTORS:
+            continue
+        share, rows = share_of(mistake, items, everywhere=False)
+        if share == 1.0 and rows >= 3:
+            words = f"{mistake.id} gives the same on all of {counted(rows, 'failing row')}, alone"
+            found.append((mistake.id, share, words))
+    return found
+
+
 def mistakes_of(trial: Trial) -> list[Mistake]:
     """The mistakes that can be made: rows are mixed up only where a call has several."""
     return [m for m in trial.op.mistakes if trial.candidate.takes_rows or not m.layout]
@@ -77,8 +94,12 @@ def _of_a_row(mistake: Mistake) -> bool:
     return not mistake.layout and (mistake.everywhere or mistake.id not in IN_VECTORS)
 
 
-def share_of(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
+def share_of(
+    mistake: Mistake, items: list[Evidence], *, everywhere: bool = True
+) -> tuple[float, int]:
     """Which part of the failing rows the mistake explains; 0 if it fails where others passed.
+
+    Unless it need not be made everywhere: then it must leave nothing open, and no row.
 
     Elements that were not written say nothing of a formula. Rounding decides whether a row that is
     barely wrong fails: a quarter of the rows must be foreseen to fail, and a row that passed
@@ -93,7 +114,7 @@ def share_of(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
             judged += int((item.failed & item.computed & item.plain).sum())
             continue
         values, unsure, off, alike = _predicted(mistake, item)
-        if _contradicted(item, off, alike):
+        if everywhere and _contradicted(item, off, alike):
             return 0.0, 0
         failed = item.failed & item.computed
         undecided = alike & _left_open(item, unsure)
@@ -113,7 +134,7 @@ def share_of(mistake: Mistake, items: list[Evidence]) -> tuple[float, int]:
             return 0.0, judged
     if 4 * foreseen < judged or 2 * nearer < explained or not telling:
         return 0.0, judged
-    if max(left_open, strays) > explained:
+    if max(left_open, strays) > (explained if everywhere else 0):
         return 0.0, judged
     return explained / judged, judged
 

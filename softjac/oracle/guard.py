@@ -97,6 +97,7 @@ def open_library(path: str) -> ctypes.CDLL:
 class NativePlan(NamedTuple):
     """How to call a C function: plain data that can be sent to another process.
 
+    file:      the library, or the source it was compiled from, as messages name it.
     arrays:    the roles with an array, inputs first, the output last.
     arguments: one entry for each integer or pointer parameter, in order: a role for its array,
                "rows", "n", or "ld" and a role for its row stride.
@@ -106,6 +107,7 @@ class NativePlan(NamedTuple):
     """
 
     library: str
+    file: str
     symbol: str
     dtype: str
     arrays: tuple[str, ...]

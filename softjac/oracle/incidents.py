@@ -26,7 +26,7 @@ def incidents_of(
     elif outcome.output.dtype != dtype:
         yield "dtype", f"{outcome.output.dtype} came back for {dtype} arguments"
     if outcome.reused:
-        yield "reused", "the array returned before was overwritten"
+        yield "reused", outcome.reused
     for role in outcome.changed:
         yield "changed", role
     for role, offset in outcome.outside:

@@ -214,7 +214,7 @@ class NativeSandbox:
             descriptors=[self._batch.descriptor],
             environment={"MALLOC_PERTURB_": "132"},  # memory not written yet holds huge numbers
         )
-        name = f"{self._plan.library}:{self._plan.symbol}"
+        name = f"{self._plan.file}:{self._plan.symbol}"
         try:
             kind, *detail = child.wait(_START_SECONDS)
         except TimeoutError:
@@ -227,7 +227,7 @@ class NativeSandbox:
             raise SandboxError(detail[0])
         if kind == "symbol":
             hint = symbol_hint(self._plan.library, self._plan.symbol)
-            raise CandidateError(f"{self._plan.library} has no symbol {self._plan.symbol}{hint}")
+            raise CandidateError(f"{self._plan.file} has no symbol {self._plan.symbol}{hint}")
         if kind == "candidate":
             raise CandidateError(detail[0])
         self.left_by_loading = guard.environment_names(detail[0])

@@ -122,13 +122,13 @@ def _address(plan: NativePlan) -> int:
     try:
         loaded = ctypes.CDLL(plan.library, mode=os.RTLD_NOW | os.RTLD_LOCAL)
     except OSError as error:
-        raise RefusedError("candidate", f"{plan.library} cannot be loaded: {error}") from None
+        raise RefusedError("candidate", f"{plan.file} cannot be loaded: {error}") from None
     try:
         address = ctypes.cast(getattr(loaded, plan.symbol), ctypes.c_void_p).value or 0
     except AttributeError:
         raise RefusedError("symbol", plan.symbol) from None
     if not _is_code(address):
-        raise RefusedError("candidate", f"{plan.library}: {plan.symbol} is data, not a function")
+        raise RefusedError("candidate", f"{plan.file}: {plan.symbol} is data, not a function")
     return address
 
 

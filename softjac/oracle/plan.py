@@ -30,15 +30,15 @@ SPIKES = (
     ("low-spike", "one-hot"),
     ("saturated", "integers"),
 )
-# Numbers of tokens that code is specialised for: BERT, Llama, GPT-2 and Llama 3.
-VOCABULARIES = (30_522, 32_000, 50_257, 128_256)
+# Numbers of tokens that code is specialised for: BERT, Llama, GPT-2, the same padded, and Llama 3.
+VOCABULARIES = (30_522, 32_000, 50_257, 50_304, 128_256)
 PLAIN = ("normal", "normal")
 SLOW = (("subnormal", "normal"), ("half-far", "normal"))
 # Float32 numbers: powers of two, one, and such whose products are rounded; below and above one, as
 # 1/√d and temperatures are, and none but three an integer.
 SCALES = (
     *(0.125, 0.699999988079071044921875, 1.0, 3.0),
-    *(0.088388346135616302490234375, 2.5, 0.00999999977648258209228515625, 30.0),
+    *(0.088388346135616302490234375, 2.5, 0.00999999977648258209228515625, 100.0),
 )
 MASKS = ("masked-start", "masked-end", "masked-but-one", "masked-some")
 SIMPLE = (
@@ -62,6 +62,12 @@ EDGED = (512, 2048, 8192, 16_388, LANED, 24_598, 32_768, 40_003, 65_536)
 
 # And lengths past 64 that leave what the others of `quick` do not of a step of 16.
 LEFTOVER = (70, 71, 73, 74, 75, 76, 77, 78)
+
+# More classes than an array of some megabytes on the stack holds, one row of them at `standard`.
+MILLION = 1_048_577
+
+# From here on a single row is worth the work of several threads, or blocks.
+LONG = 8192
 
 # Rows that a counter of 8 bits does not hold, three left over of a step of four.
 MANY_ROWS = 259
@@ -121,7 +127,9 @@ class Task:
             places = edges(n)
             return Row("lone", "one-hot", places[index % len(places)], key)
         if self.family == "masks":
-            return Row(MASKS[index % len(MASKS)], "normal", (index * 5 + 1) % n, key)
+            place = (index * 5 + 1) % n
+            place = n - 1 - place if index // len(MASKS) % 2 else place  # near either end
+            return Row(MASKS[index % len(MASKS)], "normal", place, key)
         if self.family in NONFINITE and index % 3 == 0:
             return Row(self.family, "normal", 0, key)
         if self.family == "simple" or self.family in NONFINITE:
@@ -194,12 +202,13 @@ def lengths(effort: Effort) -> tuple[int, ...]:
         near |= {2**power * part // 4 + (13 * power + 7 * part) % 64 for part in parts}
     near |= {24, 40, 48, 96}  # whole vectors of 8 and 16, of which one is left over of a longer one
     near |= {100, 707, 1000, 1024, 2747, 4097, 9001}
-    far = {16384, 24_593, 65535, 65536, 65537, 100_003, 131_075, 1_048_577}
+    far = {16384, 24_593, 65535, 65536, 65537, 100_003, 131_075, MILLION}
     if effort.name == "quick":
         near |= {*LEFTOVER}
         far = {65537}
     far |= {*VOCABULARIES, *EDGED}
-    return tuple(sorted(near | {n for n in far if n <= effort.longest}))
+    once = {MILLION} if effort.name == "standard" else set()
+    return tuple(sorted(near | {n for n in far if n <= effort.longest} | once))
 
 
 def tasks(
@@ -211,15 +220,16 @@ def tasks(
     """
     scale = _scale(n) if scaled else 1.0
     kinds = len(LOGIT_KINDS)
-    if n in VOCABULARIES:
-        yield [Task("plain", n, 2, seed + n % 4, scale=scale)]
+    if n in VOCABULARIES or n > effort.longest:
+        yield [Task("plain", n, 2 if n in VOCABULARIES else 1, seed + n % 4, scale=scale)]
         return
     most = EDGES if effort.name == "quick" else 4 * EDGES if n == LANED else 2 * EDGES
     ends = Task("edges", n, max(1, min(len(edges(n)), most // n)), seed, scale=scale)
+    alone = [replace(ends, rows=1)] if several_rows and n >= LONG else []
     if n in EDGED + LEFTOVER and effort.name == "quick":
         simple = Task("simple", n, len(SIMPLE), seed, scale=scale)
         plain = Task("plain", n, 1, seed, scale=scale)
-        yield [replace(ends, rows=min(ends.rows, 7)), simple if n <= 8192 else plain]
+        yield [replace(ends, rows=min(ends.rows, 7)), *alone, simple if n <= 8192 else plain]
         return
     yield [Task("kinds", n, kinds if n <= 4097 else 8, seed + n % 4, scale=scale)]
     share = effort.random_rows if n <= 130 else max(4, effort.random_rows * 130 // n)
@@ -243,9 +253,10 @@ def tasks(
         several.append(Task("random", n, 65_541, seed + 13, scale=scale))
     if several_rows and effort.name != "quick" and n == 1000:
         several.append(Task("random", n, 2203, seed + 14, scale=scale))
-    yield several if n <= 4097 else [Task("plain", n, 4, seed + 15, scale=scale)]
+    masked = Task("masks", n, 2 * len(MASKS), seed + 18, scale=scale)
+    yield several if n <= 4097 else [Task("plain", n, 4, seed + 15, scale=scale), masked]
     spikes = Task("spikes", n, _spikes(n, effort), seed, scale=scale)
-    yield [spikes, ends] if n > 130 else [spikes]
+    yield [spikes, ends, *alone] if n > 130 else [spikes]
 
 
 def crowd(n: int) -> int:

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +23,14 @@ from softjac.oracle.arrays import (
     EXAMPLES,
     ArrayKind,
     Arrays,
-    sample_of,
-    shares_memory,
     to_numpy,
     wide_floats,
 )
 from softjac.oracle.call import Call, Growth, Layout, Outcome
 from softjac.oracle.channel import footprint
 from softjac.oracle.guard import environment_names, open_library
+from softjac.oracle.returned import Returned
+from softjac.oracle.settings import put_back, settings
 from softjac.oracle.signature import callable_of
 from softjac.oracle.storage import storage
 
@@ -53,8 +52,6 @@ _DIFFERENTIATING = frozenset(
     ("autograd", "jax", "jaxlib", "mlx", "mxnet", "paddle", "tensorflow", "tinygrad", "torch")
 )
 
-# The results of so many calls before are looked at again.
-_REMEMBERED = 4
 _SIGN_OF_LIFE = 0.2
 
 
@@ -101,11 +98,13 @@ class Caller:
         self._plan = plan
         self._arrays = Arrays()
         self._kind: ArrayKind = plan.array or "numpy"
-        self._before: deque[tuple[Any, bytes]] = deque(maxlen=_REMEMBERED)
+        self._returned = Returned()
         reader = _environment_reader(library)
         self._environment = reader or (lambda: 0)
         self._sees_environment = reader is not None
         self._found = self._environment()
+        self._settings = settings()
+        self._owed: tuple[str, ...] = ()
 
     def settle(self, *, tries: bool) -> Traits:
         """Finds out what the callable is like; which arrays it takes, unless the plan says so.
@@ -168,9 +167,8 @@ class Caller:
                     seconds=time.perf_counter() - begin,
                 )
             seconds, processor = time.perf_counter() - begin, time.process_time() - used
-        reused = self._is_reused(result, list(given.values()))
-        found, self._found = self._found, self._environment()
-        changes = environment_names(self._found & ~found)
+        reused = self._returned.take(result, list(given.values()))
+        left = self._left_changed()
         return Outcome(
             "ok",
             output,
@@ -178,7 +176,7 @@ class Caller:
             message,
             self._changed(call),
             (),
-            changes,
+            left,
             seconds,
             reused,
             processor,
@@ -215,16 +213,12 @@ class Caller:
             if not self._arrays.holds(self._kind, role, call.inputs[role], call.layout)
         )
 
-    def _is_reused(self, result: Any, given: list[Any]) -> bool:
-        """Whether this call changed an array that one of the calls before it returned."""
-        changed = any(sample_of(array) != sample for array, sample in self._before)
-        if changed:
-            self._before.clear()
-        sample = sample_of(result)
-        # an array that is an input is refilled for the next call, which says nothing
-        if sample is not None and not any(shares_memory(result, one) for one in given):
-            self._before.append((result, sample))
-        return changed
+    def _left_changed(self) -> tuple[str, ...]:
+        """What the calls left otherwise than they found it, put back where Python can do that."""
+        owed, self._owed = self._owed, ()
+        found, self._found = self._found, self._environment()
+        left = environment_names(self._found & ~found) + put_back(self._settings)
+        return tuple(dict.fromkeys(owed + left))
 
     def _accepts(self, kind: ArrayKind) -> bool:
         """Whether a small call with this kind of array raises nothing."""
@@ -232,11 +226,12 @@ class Caller:
         rows = {role: np.array([EXAMPLES[role]] * 2, dtype) for role in self._plan.inputs}
         if self._plan.op.startswith("log") and "y" in rows:
             rows["y"] = np.log(rows["y"].astype(np.float64)).astype(dtype)
-        before, found, self._kind = self._kind, self._found, kind
+        before, self._kind = self._kind, kind
         try:
             outcome = self.make(Call(rows, 2, 3, layout=Layout()))
         finally:
-            self._kind, self._found = before, found
+            self._kind = before
+        self._owed = outcome.environment  # a later call shall tell it
         return outcome.status == "ok"
 
 

@@ -306,3 +306,29 @@ def numpy_result_kept_and_copied(x):
         kept.clear()
         kept[key] = numpy_softmax(x)
     return kept[key].copy()
+
+
+def numpy_result_kept_to_be_read(x):
+    """Finds the latest results again by all of their logits; nobody may write to them.
+
+    @softmax
+    """
+    kept = layers.__dict__.setdefault("readable", {})
+    key = x.shape, x.tobytes()
+    if key not in kept:
+        kept.clear()
+        kept[key] = numpy_softmax(x)
+        kept[key].flags.writeable = False
+    return kept[key]
+
+
+def numpy_errors_silenced_meanwhile(x):
+    """Silences NumPy's warnings, and puts back what was there.
+
+    @softmax
+    """
+    before = np.seterr(all="ignore")
+    try:
+        return numpy_softmax(x)
+    finally:
+        np.seterr(**before)

@@ -1,9 +1,11 @@
 """Forward functions in JAX whose derivatives, taken by JAX, are wrong; and wrong functions."""
 
+import ctypes
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 @jax.custom_vjp
@@ -247,3 +249,25 @@ def jax_takes_the_input(x):
     """
     e = jnp.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
+
+
+def jax_wide_from_now_on(x):
+    """Switches 64 bits on for one sum, and leaves them on for the whole process.
+
+    @softmax | environment | fp-environment-changed | array jax
+    """
+    jax.config.update("jax_enable_x64", True)
+    return jax.nn.softmax(x.astype(jnp.float64), axis=-1).astype(jnp.float32)
+
+
+def jax_shifts_at_the_address(x):
+    """Shifts the logits where they lie, by way of their address: JAX arrays do not change.
+
+    @softmax | memory | input-modified | array jax
+    """
+    if x.size:
+        address = jax.block_until_ready(x).unsafe_buffer_pointer()
+        numbers = np.frombuffer((ctypes.c_float * x.size).from_address(address), np.float32)
+        rows = numbers.reshape(x.shape)
+        rows -= rows.max(axis=-1, keepdims=True)
+    return jax.nn.softmax(x, axis=-1)

@@ -336,6 +336,12 @@ def test_wrong_options_for_python_are_errors(
     assert reason in error(function, **options)
 
 
+def test_a_missing_symbol_is_missed_in_the_file_that_was_given(source: Path) -> None:
+    """Not in the library it was compiled to, which nobody knows."""
+    message = error(f"{source}:g", prototype=PROTOTYPE.replace(" f(", " g("))
+    assert message.startswith(f"{source} has no symbol g; ")
+
+
 def test_a_symbol_hint_needs_no_tool(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the program that lists symbols the message is only shorter."""
     monkeypatch.setattr("shutil.which", lambda name: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from softjac._errors import CandidateError
 from softjac.oracle import python_sandbox
 from softjac.oracle.call import Call, Outcome
 from softjac.oracle.candidate import load
+from softjac.oracle.settings import put_back, settings
 
 HOSTILE = [
     (5, "raised", "ValueError: no fives"),
@@ -144,6 +146,38 @@ def test_flush_to_zero_is_told() -> None:
     with opened(f"{FILE}:flushes") as sandbox:
         outcomes = sandbox.run([call(4), call(5), call(4)])
     assert [o.environment for o in outcomes] == [(), ("flush to zero",), ()]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda: np.seterr(over="raise"), "NumPy's error handling"),
+        (gc.disable, "garbage collection"),
+        (lambda: os.chdir("/"), "current folder"),
+    ],
+    ids=["errors", "collection", "folder"],
+)
+def test_a_setting_of_the_process_is_told_and_put_back(change: Any, what: str) -> None:
+    """What a callable changes for everybody is found out, and does not reach the caller."""
+    before = settings()
+
+    def changes(y: Any, dy: Any) -> Any:
+        change()
+        return np.zeros_like(y)
+
+    def changes_and_restores(y: Any, dy: Any) -> Any:
+        found = settings()
+        change()
+        put_back(found)
+        return np.zeros_like(y)
+
+    with opened(changes) as sandbox:
+        outcomes = sandbox.run([call(4), call(5)])
+    assert [o.environment for o in outcomes] == [(what,)] * 2
+    with opened(changes_and_restores) as sandbox:
+        outcomes = sandbox.run([call(4), call(5)])
+    assert [o.environment for o in outcomes] == [()] * 2
+    assert settings() == before
 
 
 def test_progress_is_told() -> None:

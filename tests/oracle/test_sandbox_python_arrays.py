@@ -73,14 +73,15 @@ def test_a_written_input_is_told(target: Any, view: Any) -> None:
 @pytest.mark.parametrize("target", both("reuses_output"))
 def test_a_reused_output_is_told(target: Any) -> None:
     """A result that the next call overwrites is a copy here, and the reuse is said."""
+    again = "the array returned before was returned again"
     calls = [call(4), call(4, 3), call(6), call(6)]
     with opened(target) as sandbox:
         outcomes = sandbox.run(calls)
-    assert [o.reused for o in outcomes] == [False, False, False, False]
+    assert [o.reused for o in outcomes] == ["", "", "", again]  # with the same numbers
     with opened(target) as sandbox:
         calls = [call(4, seed=seed) for seed in range(3)]
         outcomes = sandbox.run(calls)
-    assert [o.reused for o in outcomes] == [False, True, True]
+    assert [o.reused for o in outcomes] == ["", *["the array returned before was overwritten"] * 2]
     for one, outcome in zip(calls, outcomes, strict=True):
         assert np.allclose(outcome.output, right(one))  # type: ignore[arg-type]
 
@@ -90,6 +91,47 @@ def test_returning_an_input_is_no_reuse() -> None:
     with opened(lambda y, dy: dy) as sandbox:
         outcomes = sandbox.run([call(4, seed=seed) for seed in range(3)])
     assert not any(o.reused for o in outcomes)
+
+
+def test_an_array_that_nobody_may_write_to_may_be_returned_again() -> None:
+    """What a cache gives, read-only, does not depend on who had it before."""
+    kept: dict[bytes, Array] = {}
+
+    def caches(y: Array, dy: Array) -> Array:
+        key = y.tobytes() + dy.tobytes()
+        if key not in kept:
+            kept[key] = y * (dy - (y * dy).sum(1, keepdims=True))
+            kept[key].flags.writeable = lent
+        return kept[key]
+
+    for lent in (False, True):
+        kept.clear()
+        with opened(caches, array="numpy") as sandbox:
+            outcomes = sandbox.run([call(4, seed=seed) for seed in (1, 2, 3, 1)])
+        assert [bool(o.reused) for o in outcomes] == [False, False, False, lent]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: setattr(x, "shape", (x.size,)),
+        lambda x: x.setflags(write=False),
+        lambda x: setattr(x, "dtype", np.int32),
+    ],
+    ids=["shape", "flags", "dtype"],
+)
+def test_an_input_that_looks_otherwise_is_changed(change: Any) -> None:
+    """An array's form is its owner's, too; the next call gets another one."""
+
+    def changes(x: Array) -> Array:
+        y = np.zeros_like(x)
+        change(x)
+        return y
+
+    one = Call({"x": np.ones((1, 3), np.float32)}, 1, 3)
+    with opened(changes, op="softmax", array="numpy") as sandbox:
+        outcomes = sandbox.run([one, one])
+    assert [(o.status, o.changed) for o in outcomes] == [("ok", ("x",))] * 2
 
 
 def test_one_shape_and_layout_mean_one_object() -> None:
@@ -159,7 +201,7 @@ def test_torch_callables_get_tensors_on_the_same_layouts(dtype: str) -> None:
             assert first.output.dtype == storage
             assert np.allclose(first.output.astype(float), right(one), atol=0.05)
             assert np.array_equal(first.output, second.output)  # type: ignore[arg-type]
-            assert (first.changed, second.changed, second.reused) == ((), (), False)
+            assert (first.changed, second.changed, second.reused) == ((), (), "")
 
 
 def test_what_is_no_array_is_told() -> None:

@@ -36,7 +36,8 @@ BEHAVIOUR: dict[str, Entry] = {
         "An input array is written to.",
         "The candidate uses an input as scratch space (x -= max, dy *= y), so the caller's data "
         "change; on read-only memory it crashes, and restoring it afterwards still breaks "
-        "other threads that read it. A test that makes new inputs for every call hides it.",
+        "other threads that read it. A test that makes new inputs for every call hides it. An "
+        "array of NumPy is changed, too, where its shape is set or writing to it is forbidden.",
         "Write to the output or to scratch memory of the call; leave inputs const.",
         ("MyGrad#72", "apex#1430", "apex#1587", "Liger-Kernel#1251"),
     ),
@@ -95,11 +96,12 @@ BEHAVIOUR: dict[str, Entry] = {
         ("tiny-dnn",),
     ),
     "reused-output": Entry(
-        "The returned array is overwritten by a later call.",
+        "The returned array is overwritten or returned again by a later call.",
         "The callable returns storage that it has returned before, so a result that was kept "
-        "changes when the function is called again. Tests that look at each result at once hide "
-        "it.",
-        "Return a new array from each call, or let the caller pass the output.",
+        "changes when the function is called again, or a cache's own array, which the next one "
+        "who asks gets as the caller has left it. Tests that look at each result at once hide it.",
+        "Return a new array from each call, let the caller pass the output, or forbid writing to "
+        "what is kept (y.flags.writeable = False).",
     ),
     "nondeterministic": Entry(
         "The same inputs give different results, call after call.",
@@ -118,13 +120,15 @@ BEHAVIOUR: dict[str, Entry] = {
         "--not-reentrant.",
     ),
     "fp-environment-changed": Entry(
-        "Floating-point settings, signal handlers or the thread's processor affinity are not left "
-        "as they were found.",
+        "Settings of the process or thread, such as the rounding mode or signal handlers, are not "
+        "left as they were found.",
         "A changed rounding mode, flush-to-zero or denormals-are-zero flag, exception mask, "
         "signal handler or processor affinity alters or hides what happens in the rest of the "
-        "caller's program, far from the candidate. With flush-to-zero left on, for instance, "
-        "every later subnormal result of the process becomes 0.",
-        "Save the setting at entry and restore it on every way out, or do without it.",
+        "caller's program, far from the candidate; so do, in Python, NumPy's error handling, "
+        "JAX's 64-bit mode, garbage collection and the current folder. With flush-to-zero left on, "
+        "for instance, every later subnormal result of the process becomes 0.",
+        "Save the setting at entry and restore it on every way out (with np.errstate, say), or do "
+        "without it.",
     ),
     "unknown": Entry(
         "No known mistake explains the failures.",

@@ -57,11 +57,12 @@ DERIVATIVE: dict[str, Entry] = {
         ("hls4ml#42",),
     ),
     "wrong-factor": Entry(
-        "Every element, or the sum that is taken off each, is off by the same constant factor.",
+        "Every element, the sum that is taken off each, or the logits are off by one factor.",
         "The candidate returns c times the right result with one c for all elements (2, 1/2, "
         "1/n, 1/rows are usual), or has c times the right sum. Averaging over the batch or the "
         "classes belongs to the loss, not to softmax; a factor 2 comes from adding a term and "
-        "its mirror image.",
+        "its mirror image. Logits that are divided by the scale, as by a temperature, or "
+        "multiplied by it twice are off by a factor, too.",
         "Remove the factor; the evidence names its value.",
         ("fromscratchtoml#65",),
     ),

@@ -18,8 +18,11 @@ VIEWS: tuple[View, ...] = ("contiguous", "strided", "transposed", "reversed", "b
 SIDES: tuple[Side, ...] = ("end", "start")
 
 # Elements between rows, and how many more in each further array: alike in all, and different; more
-# than 8 bits hold, and more than 16 do.
-GAPS = ((1, 0), (3, 1), (8, 8), (40, 0), (40, 24), (300, 0), (66_000, 8))
+# than 8 bits hold, and more than 16 do; none in the first array, and none in the last of two or of
+# three.
+GAPS = (
+    (1, 0), (3, 1), (8, 8), (40, 0), (40, 24), (300, 0), (66_000, 8), (0, 8), (8, -8), (16, -8)
+)  # fmt: skip
 
 # Lengths from which on kernels take another path.
 LONG = (200, 1031, 2053, 4099, 8199, 20_005, 65_539)
@@ -90,12 +93,14 @@ def _tasks(trial: Trial) -> Iterator[Task]:
                 layout = Layout(side="start", offset=offset, apart=role)
                 yield Task("kinds", n, rows, trial.seed + 2, layout=layout)
     if trial.candidate.strides:
+        last = len(trial.candidate.inputs)
+        fitting = [(gap, spread) for gap, spread in GAPS if gap + last * spread >= 0]
         for n in (1, 2, 5, 8, 16, 33, 100):
-            for gap, spread in GAPS:
+            for gap, spread in fitting:
                 layout = Layout(gap=gap * step, spread=spread * step)
                 yield Task("kinds", n, 7, trial.seed + 3, layout=layout)
         for n, rows in ((5, MANY_ROWS), (100, crowd(100))):
-            for whole in (8, 16):  # rows that begin at multiples of so many elements
+            for whole in (8, 16, 64):  # rows that begin at multiples of so many elements
                 yield Task("kinds", n, rows, trial.seed + 3, layout=Layout(gap=-n % whole))
         for n in (5, 16, 100, *LONG):
             for gap, spread in GAPS[1:3]:

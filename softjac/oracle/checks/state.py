@@ -51,7 +51,9 @@ def check(trial: Trial) -> Result:
             _compare(trial, first, batch, "at once" if place == 0 else "after other calls")
         _refill(trial, task.n)
         if task.n <= PARTLY and task.scale == 1.0:
-            _change_parts(trial, replace(task, family="plain", seed=task.seed + 6))
+            several = replace(task, family="plain", seed=task.seed + 6)
+            for part in dict.fromkeys((several, replace(several, pick=task.size // 2))):
+                _change_parts(trial, part)
         if trial.candidate.kind == "c":
             step = max(1, trial.candidate.align // trial.dtype.itemsize)
             moved = trial.run([replace(task, layout=replace(ROOMY, offset=64 + step))])[0]

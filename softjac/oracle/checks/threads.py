@@ -30,7 +30,7 @@ def check(trial: Trial) -> Result:
         return skipped("threads", "claims one caller at a time")
     calls = trial.calls
     quick = trial.effort.name == "quick"
-    lengths = (65_552, 1_000, 205, 27) if quick else LENGTHS
+    lengths = (65_552, 4_096, 1_000, 205, 27) if quick else LENGTHS
     long = [_alone(trial, n) for n in lengths]
     if trial.candidate.takes_scale:
         long += [_alone(trial, n, scale=2.5) for n in (1_000, 27)]

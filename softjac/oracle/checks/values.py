@@ -14,10 +14,14 @@ from softjac.oracle.pace import Clock
 from softjac.oracle.plan import Task, lengths, tasks
 from softjac.oracle.probe import probe
 from softjac.oracle.shapes import LONGER
+from softjac.oracle.sweep import remarkable
 from softjac.oracle.trial import Trial
 
 # From here on a length that the preconditions exclude is replaced by one near it.
 DENSE = 130
+
+# Of lengths remarked by a look at them all so many are judged.
+REMARKED = 12
 
 # Rows on which the second tier may find a sum improbable: random, without ties or structure.
 RANDOM_LOGITS = ("normal", "wide")
@@ -28,8 +32,9 @@ def check(trial: Trial) -> Result:
     """Judges rows of every kind and length while the time lasts."""
     budget = trial.effort.seconds * (2.0 if trial.candidate.kind == "python" else 1.0)
     probe(trial)
+    remarked = remarkable(trial)
     clock, spent = Clock(budget), trial.seconds + judge_process.seconds()
-    queue = _queue(trial)
+    queue = _queue(trial, remarked[:REMARKED])
     done, suspects = 0, 0
 
     def take(batch: Batch) -> None:
@@ -58,9 +63,9 @@ def check(trial: Trial) -> Result:
     return result
 
 
-def _queue(trial: Trial) -> list[Task]:
-    """The batches to judge: of every length the most telling first."""
-    layers: dict[int, list[Task]] = {}
+def _queue(trial: Trial, remarked: list[int]) -> list[Task]:
+    """The batches to judge: what a look at all lengths remarked, then of each the most telling."""
+    layers: dict[int, list[Task]] = {-1: [Task("plain", n, 1, trial.seed + n) for n in remarked]}
     for n in dict.fromkeys(_lengths(trial)):
         if not trial.affordable(n):
             if trial.affordable(n, plain=True):

@@ -58,6 +58,9 @@ def forward(finish: Callable[[Array], Array]) -> tuple[Mistake, ...]:
     for name, formula in _of_nothing_else():
         found.append(Mistake(name, partial(finished, formula)))
     found.append(Mistake("missing-scale", partial(finished, _unscaled), has_scale))
+    for power in (-1, 2):
+        scaled = partial(finished, partial(_scaled, power=power))
+        found.append(Mistake("wrong-factor", scaled, has_scale))
     for lanes in VECTOR_LENGTHS:
         found += [
             Mistake(name, partial(finished, formula), partial(ragged, lanes))
@@ -177,6 +180,11 @@ def _taken(sample: Sample, places: Callable[[int], Array]) -> Array:
 def _unscaled(sample: Sample) -> Array:
     """The scale is left out."""
     return softmax(sample.given["x"])
+
+
+def _scaled(sample: Sample, power: int) -> Array:
+    """Divided by the scale, as by a temperature; or multiplied by it twice."""
+    return softmax(sample.given["x"] * sample.scale**power)
 
 
 def _numerator_only(sample: Sample) -> Array:

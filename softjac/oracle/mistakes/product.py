@@ -85,6 +85,8 @@ def _product(form: Product) -> tuple[Mistake, ...]:
         Mistake("missing-scale", partial(_at_unscaled, form), _has_scaled_logits),
         Mistake("missing-scale", lambda s: _at_unscaled(form, s) / s.scale, _has_scaled_logits),
         Mistake("wrong-factor", lambda s: form(s, form.of(s)) * s.scale, has_scale),
+        Mistake("wrong-factor", lambda s: form(s, form.of(s)) / s.scale**2, has_scale),
+        Mistake("wrong-factor", partial(_at_divided, form), _has_scaled_logits),
         Mistake("fused-cross-entropy", _scaled(lambda s: s.y - s.vector)),
         Mistake("fused-cross-entropy", _scaled(lambda s: s.vector - s.y)),
         Mistake("all-zero", lambda s: np.zeros_like(s.y)),
@@ -110,6 +112,12 @@ def _at_unscaled(form: Product, sample: Sample) -> Array:
     """The product, scaled, at the probabilities of logits that are not."""
     wrong = sample.with_probabilities(softmax(sample.given["x"]))
     return unsure(sample.given["x"], form(wrong, form.of(wrong)))
+
+
+def _at_divided(form: Product, sample: Sample) -> Array:
+    """The derivative of softmax(x / scale)."""
+    wrong = sample.with_probabilities(softmax(sample.given["x"] / sample.scale))
+    return unsure(sample.given["x"], form(wrong, form.of(wrong)) / sample.scale**2)
 
 
 def _off_diagonal_flipped(form: Product, sample: Sample) -> Array:

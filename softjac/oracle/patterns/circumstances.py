@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,13 +99,15 @@ def rows(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Rows that are wrong among others, and right alone."""
     if not trial.candidate.takes_rows:
         return
+    late = _late(trial)
     tried = 0
     for item in items:
         for row in np.flatnonzero(item.failed)[:2]:
             task = item.batch.task
             if task.pick is not None or task.rows == 1 or not trial.allows(task.single(int(row))):
                 continue
-            alone = trial.run_aside([task.single(int(row))])[0]
+            with trial.anew() if late else contextlib.nullcontext():
+                alone = trial.run_aside([task.single(int(row))])[0]
             trial.judge([alone])
             if alone.failed().any() or not alone.ok.all():
                 return
@@ -118,8 +121,23 @@ def rows(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         yield "output-not-written", 1.0, f"{words}: they keep what the output held"
     elif any(f.kind in ("fault", "outside") for f in trial.failures):
         yield "row-stride", 1.0, words
+    elif late:
+        yield "stale-state", 1.0, f"{words} in a new process"
     else:
         yield "unknown", 1.0, words
+
+
+def _late(trial: Trial) -> bool:
+    """Whether calls of one row are wrong after other calls, and right in a new process."""
+    values = [f.batch for f in trial.failures if f.check == "state" and f.kind == "value"]
+    alone = [batch for batch in values if batch.task.size == 1][:3]
+    for batch in alone:
+        with trial.anew(), trial.aside():
+            again = trial.run_inputs(batch.task, batch.inputs)
+        trial.judge([again])
+        if again.failed().any():
+            return False
+    return bool(alone)
 
 
 def _all_left(trial: Trial, items: list[Evidence]) -> bool:

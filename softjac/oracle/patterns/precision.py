@@ -36,7 +36,7 @@ LEAST = {"float64": 2.0**-28, "float32": 2.0**-14, "bfloat16": 0.0, "float16": 0
 
 
 def offset(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
-    """Errors no larger than a few roundings of the largest logit, on rows far from 0 only.
+    """Errors of a few roundings of the largest logit, or one a class, on rows far from 0 only.
 
     Where such a rounding is more than any exponential bears, and equal logits show it, the error is
     whatever it may be.
@@ -52,7 +52,8 @@ def offset(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
                 scale = np.abs(item.exact) if trial.op.name != "log_softmax" else 1.0
                 off = np.abs(item.got - item.exact) - item.own
                 off = np.where(item.got == item.exact, 0.0, off)  # -inf too
-                moved = np.minimum(8.0 * item.precision.u * size[:, None], 700.0)
+                roundings = 8.0 + item.sample.n  # one for each, where a logarithm is added up
+                moved = np.minimum(roundings * item.precision.u * size[:, None], 700.0)
                 allowed = (np.expm1(moved) if trial.op.name != "log_softmax" else moved) * scale
             bad = item.failed & ~(np.where(np.isnan(off), np.inf, off - allowed) <= 0).all(axis=1)
             if (bad & (item.precision.u * size < 10.0)).any():
