@@ -40,6 +40,11 @@ class Layout:
     blocks: int = 1
     apart: str | None = None
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether rows lie apart, in some array at least."""
+        return self.gap != 0 or self.spread != 0
+
 
 @dataclass(frozen=True, slots=True)
 class Call:

@@ -78,7 +78,7 @@ def evidence(trial: Trial) -> list[Evidence]:
         and failure.check != "threads"  # what they spoil is spoilt at any place, any length
         and failure.batch.exact is not None
     ]
-    dense = [batch for batch in wrong if not batch.task.layout.gap]
+    dense = [batch for batch in wrong if not batch.task.layout.has_gaps]
     failing: dict[Task, Batch] = {}
     for batch in dense or wrong:
         failing.setdefault(replace(batch.task, layout=ROOMY), batch)

@@ -28,7 +28,7 @@ def explain_second_fault(trial: Trial) -> Iterator[tuple[str, float, str]]:
     if trial.candidate.kind != "c" or any(failure.kind == "state" for failure in trial.failures):
         return  # what gives other bits each time is no measure
     values = [failure for failure in trial.failures if failure.kind in ("value", "aliasing")]
-    apart = [f for f in values if f.batch.task.layout.gap and f.batch.rows > 1]
+    apart = [f for f in values if f.batch.task.layout.has_gaps and f.batch.rows > 1]
     moves = [_moves(trial, batch) for batch in _batches(apart)]
     if moves and all(not rows[0] and rows[1:].any() for rows in moves):
         yield "row-stride", 1.0, "rows after the first change where a gap lies between rows"

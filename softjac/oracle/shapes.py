@@ -68,7 +68,7 @@ class Shapes:
             return task
         if not self.candidate.conditions:  # its length hung
             return None
-        far = min(longer, LONGER_APART) if task.layout.gap else longer
+        far = min(longer, LONGER_APART) if task.layout.has_gaps else longer
         for n in range(task.n, task.n + far):
             rows = self._rows_near(n, task)
             if rows is not None:

@@ -123,7 +123,7 @@ def _at_aligned_rows(trial: Trial) -> bool:
     for failure in trial.failures:
         task, outcome = failure.batch.task, failure.outcome
         layout = task.layout
-        together = layout.gap == 0 and layout.apart is None
+        together = not layout.has_gaps and layout.apart is None
         whole = together and not (task.n * size % 64 or layout.offset * size % 64)
         if task.n and whole and outcome is not None and "misaligned" in outcome.message:
             return True
@@ -144,7 +144,7 @@ def _in_gaps_only(trial: Trial) -> bool:
     """Whether memory is harmed only where rows lie further apart than n."""
     kinds = ("outside", "fault")
     harmful = [failure.batch.task for failure in trial.failures if failure.kind in kinds]
-    return all(task.layout.gap for task in harmful)
+    return all(task.layout.has_gaps for task in harmful)
 
 
 def _of_output(trial: Trial) -> Iterator[Explained]:

@@ -63,7 +63,8 @@ DERIVATIVE: dict[str, Entry] = {
         "classes belongs to the loss, not to softmax; a factor 2 comes from adding a term and "
         "its mirror image. Logits that are divided by the scale, as by a temperature, or "
         "multiplied by it twice are off by a factor, too.",
-        "Remove the factor; the evidence names its value.",
+        "Remove the factor; the evidence names its value where it is a constant. Multiply the "
+        "logits by the scale once.",
         ("fromscratchtoml#65",),
     ),
     "mean-for-sum": Entry(

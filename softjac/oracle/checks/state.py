@@ -52,8 +52,10 @@ def check(trial: Trial) -> Result:
         _refill(trial, task.n)
         if task.n <= PARTLY and task.scale == 1.0:
             several = replace(task, family="plain", seed=task.seed + 6)
-            for part in dict.fromkeys((several, replace(several, pick=task.size // 2))):
-                _change_parts(trial, part)
+            alone = replace(several, pick=task.size // 2)
+            for part in (several, alone):
+                if trial.allows(part):
+                    _change_parts(trial, part)
         if trial.candidate.kind == "c":
             step = max(1, trial.candidate.align // trial.dtype.itemsize)
             moved = trial.run([replace(task, layout=replace(ROOMY, offset=64 + step))])[0]

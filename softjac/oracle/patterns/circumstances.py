@@ -35,7 +35,7 @@ def layout(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         yield "stale-state", 1.0, "wrong only after some calls, or before any"
     if checks == {"memory"} and trial.candidate.kind == "c":
         tasks = [f.batch.task for f in trial.failures if f.check == "memory" and f.kind == "value"]
-        if all(task.layout.gap for task in tasks):
+        if all(task.layout.has_gaps for task in tasks):
             yield "row-stride", 1.0, "wrong only where rows lie further apart than n"
 
 

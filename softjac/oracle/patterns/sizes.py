@@ -238,7 +238,7 @@ def strides(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     failing = [failure.batch.task for failure in trial.failures if failure.check != "threads"]
     if not all(_stride(trial, task) > 2**7 for task in failing):
         return
-    apart = [task for task in failing if task.layout.gap]
+    apart = [task for task in failing if task.layout.has_gaps]
     near = [replace(task, layout=replace(task.layout, gap=8, spread=0)) for task in apart[:3]]
     if not near or not all(trial.allows(task) for task in near):
         return
