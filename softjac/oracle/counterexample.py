@@ -82,6 +82,7 @@ def shrink(trial: Trial, failure: Failure) -> Failure:
             if alone is not None:
                 return replace(alone, check=failure.check)
         if batch.failed().any():
+            batch = _of_few_rows(trial, batch)
             return Failure(failure.check, "value", batch, int(batch.failed().argmax()))
     alone = _alone(trial, failure.batch, failure.row)
     return failure if alone is None else replace(alone, check=failure.check)
@@ -101,6 +102,18 @@ def _smaller(trial: Trial, task: Task) -> Iterator[Task]:
             made = trial.shapes.moved(trial.trimmed(wanted), longer=1)
             if made is not None and trial.allows(made) and trial.affordable(n):
                 yield made
+
+
+def _of_few_rows(trial: Trial, batch: Batch) -> Batch:
+    """The first rows of a batch, so few as still fail together; or all of them."""
+    for rows in (2, 3, 5):
+        few = replace(batch.task, rows=rows)
+        if rows < batch.task.rows and trial.allows(few):
+            made = trial.run_aside([few])[0]
+            trial.judge([made])
+            if made.failed().any():
+                return made
+    return batch
 
 
 def _alone(trial: Trial, batch: Batch, row: int) -> Failure | None:

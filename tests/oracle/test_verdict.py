@@ -166,6 +166,18 @@ def test_a_counterexample_is_small_and_replays_bit_for_bit() -> None:
     assert replay(found.replay, right, op="softmax_vjp").verdict == "verified"
 
 
+def test_a_counterexample_of_several_rows_has_few() -> None:
+    """What is right for a row alone is shown on as few rows as are wrong together."""
+
+    def first_sum_for_all(y: Array, dy: Array) -> Array:
+        return y * (dy - (y * dy).sum(axis=1, keepdims=True)[:1])
+
+    report = verify(first_sum_for_all, op="softmax_vjp", effort="quick")
+    found = next(c for c in report.counterexamples if c.check == "values")
+    assert (found.n, found.rows) == (1, 2)
+    assert replay(found.replay, first_sum_for_all, op="softmax_vjp").verdict == "refuted"
+
+
 def test_what_only_a_whole_check_shows_replays() -> None:
     """A relation that fails is asked of the same inputs again; a right candidate passes it."""
     report = verify(doubles_beyond_the_rest, op="softmax", effort="quick")
