@@ -31,7 +31,7 @@ def explain_by_symptom(trial: Trial) -> Iterator[Explained]:
     """(identifier, share explained, evidence) for every behaviour that has a name."""
     of_threads = _is_of_threads(trial)
     for failure in trial.failures:
-        if failure.check == "threads" and of_threads:
+        if failure.check == "threads" and (of_threads or failure.kind == "raised"):
             continue  # what it did to the process follows from that
         identifier = _of_one(trial, failure)
         if identifier:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -77,6 +77,7 @@ class Trial:
     incidents: list[Failure] = field(default_factory=list)
     compiles: bool = False
     lengths: set[int] = field(default_factory=set)
+    judged_rows: Counter[int] = field(default_factory=Counter)
     wrong_lengths: set[int] = field(default_factory=set)
     most_rows: int = 0
     most_elements: int = 0
@@ -340,6 +341,7 @@ class Trial:
         self.collected.add(check)
         if batch.ok.any():
             self.lengths.add(batch.task.n)
+            self.judged_rows[batch.task.n] += batch.rows
             rows = batch.rows if self.candidate.takes_rows else 1
             self.most_rows = max(self.most_rows, rows)
             self.most_elements = max(self.most_elements, rows * batch.task.n)
@@ -360,10 +362,7 @@ class Trial:
         return any(failure.check == check for failure in self.failures)
 
     def affordable(self, n: int, rows: int = 1, *, plain: bool = False) -> bool:
-        """Whether a row of length n fits in memory, and so many in a twentieth of the time limit.
-
-        The time is predicted from shorter rows, plain ones or the slowest.
-        """
+        """Whether a row fits in memory, and so many, plain or slow, in a twentieth of the limit."""
         seconds = rows * self.pace.predicted(n, plain=plain)
         return self.elements(n) <= LONGEST and seconds <= self.timeout / 20.0
 

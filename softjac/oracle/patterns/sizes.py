@@ -24,8 +24,11 @@ JUMP = 10.0
 # How far beyond an edge a row ends that tells a cut row from one without its tail.
 BEYOND = 60
 
-# Multiples of these may have a path of their own, without a tail.
+# Multiples of these may have a path of their own, without a tail; or what leaves some number.
 ROUND = (64, 32, 16, 8, 4)
+
+# Of fewer rows none may be such that a mistake shows.
+ENOUGH_ROWS = 8
 
 # A path of its own for the shortest rows ends here.
 SHORT = 130
@@ -43,8 +46,8 @@ def _split(trial: Trial) -> tuple[set[int], set[int]]:
     values = [f for f in trial.failures if f.kind in ("value", "relation")]
     failing = {f.batch.task.n for f in values if f.check != "threads"} | trial.wrong_lengths
     spoilt = {failure.batch.task.n for failure in values}  # by threads, too
-    few = {*VOCABULARIES, *EDGED}  # too few rows were tried
-    return failing, trial.lengths - failing - spoilt - few
+    few = {n for n, rows in trial.judged_rows.items() if rows < ENOUGH_ROWS}
+    return failing, trial.lengths - failing - spoilt - few - {*VOCABULARIES, *EDGED}
 
 
 def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
@@ -66,7 +69,7 @@ def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             below, low = _edge(trial, known, below, _any_fails)
     beside = [n for n in (below, above) if n]
     edges = [n for n, other in ((low, below), (high, above)) if other]
-    if any(_worst(trial, n) > 1.0 for n in beside) or any(_worst(trial, n) < JUMP for n in edges):
+    if any(_worst(trial, n) > 1.0 for n in beside) or not all(_jumps(trial, n) for n in edges):
         return
     if not above and _is_number_of_terms(trial, below, low):
         words = f"rows of {low} are right where no more than {below} of their terms count"
@@ -82,7 +85,7 @@ def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
 
 
 def round_lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
-    """Wrong only at powers of two, or at multiples of one, from some length on, by much."""
+    """Wrong only at powers of two, or where one number is left over of a step, by much."""
     failing, sound = _split(trial)
     if not failing:
         return
@@ -91,9 +94,11 @@ def round_lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     if len(failing) < 2 or len(beside) < 2:
         return
     for step in (*ROUND, 0):
-        rounded = [n % step == 0 if step else n & (n - 1) == 0 for n in (*failing, *beside)]
+        rest = least % step if step else 0
+        rounded = [n % step == rest if step else n & (n - 1) == 0 for n in (*failing, *beside)]
         if rounded == [True] * len(failing) + [False] * len(beside):
             kind = f"multiples of {step}" if step else "powers of two"
+            kind = f"those that leave {rest} of a step of {step}" if rest else kind
             if all(_worst(trial, n) >= JUMP for n in failing):
                 words = f"of the lengths from {least} on only {kind} are wrong"
                 yield "size-specialised", 1.0, words
@@ -139,6 +144,15 @@ def _worst(trial: Trial, n: int) -> float:
     if batch.judged is None or not batch.ok.any():
         return 0.0
     return float(batch.judged.ratio[batch.ok].max())
+
+
+def _jumps(trial: Trial, n: int) -> bool:
+    """Whether errors are large at a length, or at one a little longer, where more is lost."""
+    if _worst(trial, n) >= JUMP:
+        return True
+    values = [f.batch for f in trial.failures if f.kind == "value" and f.batch.judged is not None]
+    near = [batch for batch in values if n <= batch.task.n <= 1.05 * n]
+    return any(batch.judged.ratio[batch.ok].max() >= JUMP for batch in near if batch.judged)
 
 
 def _edge(
