@@ -69,7 +69,8 @@ class Arrays:
             return False
         base, view, given = self._find(kind, role, values, layout)
         if _form(given) != _form(view if kind == "numpy" else _tensor(view)):
-            self._forget(given)  # another one the next time
+            self._kept.popitem()  # the latest; another one is given the next time
+            self._bytes -= base.nbytes
             return True
         view.view(f"u{view.dtype.itemsize}")[...] = _filling(view)
         return bool((np.frombuffer(base, np.uint8) != _AROUND).any())
@@ -82,13 +83,6 @@ class Arrays:
                 return True
             return not _is_deleted(given) and np.asarray(given).tobytes() == values.tobytes()
         return bool(self._find(kind, role, values, layout)[1].tobytes() == values.tobytes())
-
-    def _forget(self, given: Any) -> None:
-        """Do not give an array again."""
-        for key, (base, _, kept) in list(self._kept.items()):
-            if kept is given:
-                del self._kept[key]
-                self._bytes -= base.nbytes
 
     def _find(
         self, kind: ArrayKind, role: str, values: Array, layout: Layout

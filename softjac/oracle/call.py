@@ -91,7 +91,7 @@ class Outcome:
     message: the status refused with, the exception raised, how the process ended, or what is known
              of a signal ("a misaligned vector access, ...", "stack overflow", what abort printed).
     changed: input roles whose bytes differ after the call; for C also those written with the same
-             bytes, or written and restored.
+             bytes, or written and restored; for Python also those whose shape or flags differ.
     outside: (role, byte offset as in `Fault`) of the first byte written before an array, behind it,
              or between two rows (then counted from the end of the row before), without a fault.
     environment: what the call left changed ("rounding mode", "flush to zero", "denormals are zero",

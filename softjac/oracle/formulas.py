@@ -69,7 +69,7 @@ def _rows_beside(trial: Trial) -> list[Evidence]:
     """Rows with one high logit in each place, of the lengths next to those where some failed."""
     failing = {f.batch.task.n for f in trial.failures if f.kind == "value"} | trial.wrong_lengths
     longest = 33 if trial.op.output == "jac" else 130
-    sound = sorted(n for n in trial.lengths - failing if 1 < n <= longest)
+    sound = sorted(n for n in trial.lengths.keys() - failing if 1 < n <= longest)
     below, above = min(failing), max(failing)
     found = []
     for n in (*[n for n in sound if n < below][-1:], *[n for n in sound if n > above][:1]):

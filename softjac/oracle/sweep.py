@@ -35,14 +35,14 @@ ROUNDINGS = 8.0
 SHARE = 0.1
 
 
-def remarkable(trial: Trial) -> list[int]:
-    """The lengths at which a plain row is not about what the formula gives."""
+def remarkable(trial: Trial) -> list[Task]:
+    """The plain rows, of one length each, that are not about what the formula gives."""
     if trial.compiles:
         return []
     found = []
     for chunk in trial.chunks(list(_affordable(trial))):
         batches = trial.run(chunk)
-        found += [batch.task.n for batch in batches if not _is_about_right(trial, batch)]
+        found += [batch.task for batch in batches if not _is_about_right(trial, batch)]
     return found
 
 
@@ -52,11 +52,11 @@ def _affordable(trial: Trial) -> Iterator[Task]:
     lengths = {*range(BEGIN, every), *range(64, by_64 + 1, 64), *range(4096, by_4096 + 1, 4096)}
     lengths |= set(range(4099, by_4096, 8192))
     seconds, elements = 0.0, 0
+    most = sum(lengths)  # a Jacobian's rows are longer
     for n in sorted(lengths):
         task = Task("plain", n, 1, trial.seed + n)
         seconds += trial.pace.predicted(n, plain=True)
         elements += trial.elements(n)
-        most = sum(lengths)  # a Jacobian's rows are longer
         if seconds > SHARE * trial.effort.seconds or elements > most:
             return
         if trial.affordable(n, plain=True) and trial.allows(task):

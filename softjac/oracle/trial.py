@@ -76,8 +76,7 @@ class Trial:
     collected: set[str] = field(default_factory=set)
     incidents: list[Failure] = field(default_factory=list)
     compiles: bool = False
-    lengths: set[int] = field(default_factory=set)
-    judged_rows: Counter[int] = field(default_factory=Counter)
+    lengths: Counter[int] = field(default_factory=Counter)  # and how many rows of each
     wrong_lengths: set[int] = field(default_factory=set)
     most_rows: int = 0
     most_elements: int = 0
@@ -340,8 +339,7 @@ class Trial:
         """Keeps the failures of a judged batch, and how long and how many its rows were."""
         self.collected.add(check)
         if batch.ok.any():
-            self.lengths.add(batch.task.n)
-            self.judged_rows[batch.task.n] += batch.rows
+            self.lengths[batch.task.n] += batch.rows
             rows = batch.rows if self.candidate.takes_rows else 1
             self.most_rows = max(self.most_rows, rows)
             self.most_elements = max(self.most_elements, rows * batch.task.n)

@@ -20,7 +20,7 @@ from softjac.oracle.trial import Trial
 # From here on a length that the preconditions exclude is replaced by one near it.
 DENSE = 130
 
-# Of lengths remarked by a look at them all so many are judged.
+# Of the lengths that a look at all of them remarks so many are judged.
 REMARKED = 12
 
 # Rows on which the second tier may find a sum improbable: random, without ties or structure.
@@ -63,9 +63,9 @@ def check(trial: Trial) -> Result:
     return result
 
 
-def _queue(trial: Trial, remarked: list[int]) -> list[Task]:
+def _queue(trial: Trial, remarked: list[Task]) -> list[Task]:
     """The batches to judge: what a look at all lengths remarked, then of each the most telling."""
-    layers: dict[int, list[Task]] = {-1: [Task("plain", n, 1, trial.seed + n) for n in remarked]}
+    layers: dict[int, list[Task]] = {-1: remarked}
     for n in dict.fromkeys(_lengths(trial)):
         if not trial.affordable(n):
             if trial.affordable(n, plain=True):

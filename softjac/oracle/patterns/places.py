@@ -22,7 +22,7 @@ def tail(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     if trial.op.output == "jac":
         return
     failing = {item.sample.n for item in items if item.failed.any()}
-    if len(failing) == 1 and any(n > min(failing) / 2 for n in trial.lengths - failing):
+    if len(failing) == 1 and any(n > min(failing) / 2 for n in trial.lengths.keys() - failing):
         return  # a matter of that length
     if not trial.precision.u_out and max(trial.worst.values(), default=0.0) < JUMP:
         return  # a matter of rounding, which shows in few elements

@@ -160,7 +160,7 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     failing = {item.sample.n for item in wrong_ones}
     if too_late(trial, min(failing)):
         return
-    sound = trial.lengths - trial.wrong_lengths
+    sound = trial.lengths.keys() - trial.wrong_lengths
     if not few and any(min(failing) < n < max(failing) for n in sound):
         return  # a matter of lengths
     if (5 * off_bound > elements or few) and not _goes_by_place(trial):
@@ -191,7 +191,7 @@ def too_late(trial: Trial, shortest: int) -> bool:
     One rounding to a narrower type is far beyond the bound of a few terms; where the storage itself
     is narrow, and its rounding allowed, it takes hundreds.
     """
-    sound = trial.lengths - trial.wrong_lengths
+    sound = trial.lengths.keys() - trial.wrong_lengths
     most = 500 if trial.precision.u_out else 64
     return shortest > most and any(8 < n < shortest for n in sound)
 

@@ -46,8 +46,8 @@ def _split(trial: Trial) -> tuple[set[int], set[int]]:
     values = [f for f in trial.failures if f.kind in ("value", "relation")]
     failing = {f.batch.task.n for f in values if f.check != "threads"} | trial.wrong_lengths
     spoilt = {failure.batch.task.n for failure in values}  # by threads, too
-    few = {n for n, rows in trial.judged_rows.items() if rows < ENOUGH_ROWS}
-    return failing, trial.lengths - failing - spoilt - few - {*VOCABULARIES, *EDGED}
+    few = {n for n, rows in trial.lengths.items() if rows < ENOUGH_ROWS}
+    return failing, trial.lengths.keys() - failing - spoilt - few - {*VOCABULARIES, *EDGED}
 
 
 def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
@@ -150,9 +150,13 @@ def _jumps(trial: Trial, n: int) -> bool:
     """Whether errors are large at a length, or at one a little longer, where more is lost."""
     if _worst(trial, n) >= JUMP:
         return True
-    values = [f.batch for f in trial.failures if f.kind == "value" and f.batch.judged is not None]
-    near = [batch for batch in values if n <= batch.task.n <= 1.05 * n]
-    return any(batch.judged.ratio[batch.ok].max() >= JUMP for batch in near if batch.judged)
+    values = (failure.batch for failure in trial.failures if failure.kind == "value")
+    near = [
+        batch.judged.ratio[batch.ok]
+        for batch in values
+        if batch.judged is not None and n <= batch.task.n <= 1.05 * n
+    ]
+    return any(ratio.max() >= JUMP for ratio in near)
 
 
 def _edge(
