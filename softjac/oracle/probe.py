@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from softjac.oracle.plan import SLOW, Task
@@ -17,8 +18,8 @@ TELLING = (65_536, 16_384, 4_096, 1_024, 512, 256)
 # No core multiplies and adds faster than this: 32 numbers a cycle at 6 GHz.
 MULTIPLY_ADDS_PER_SECOND = 2e11
 
-# How often a call is timed, in how many seconds at most.
-REPEATS, SECONDS = 30, 0.05
+# How often a call is timed, in how many seconds at most, and in how many rounds.
+REPEATS, SECONDS, ROUNDS = 15, 0.05, 4
 
 # Processor seconds that no compiled program is fetched in: JAX takes 0.01 and more.
 COMPILING = 2e-3
@@ -62,26 +63,27 @@ def _may_sum_afresh(trial: Trial) -> bool:
 
     Such sums take n² multiply-adds a row. One that uses less processor time than these at least
     take, or less time for each element of a longer row than these at least add, has not made them;
-    so one number a row must explain its row. Other work on the machine makes a time too long,
-    never too short: the one subtracted is the least of many.
+    so one number a row must explain its row.
+
+    Other work on the machine makes a time too long, never too short. That is harmless for the one
+    that is compared, not for the ones that are subtracted, of which one in a hundred was half as
+    long again for some milliseconds. So the lengths are called in turn, in several rounds, and the
+    least of all times counts.
     """
     told = []
-    shortest = _processor_seconds(trial, 1)
     for wanted in TELLING:
-        longest = _processor_seconds(trial, wanted)
-        if longest is None:
+        tasks = _compared(trial, wanted)
+        if not tasks:
             continue
-        n, at_n = longest
-        if at_n < n * n / MULTIPLY_ADDS_PER_SECOND:
-            return False
-        for shorter in (_processor_seconds(trial, n // part) for part in (4, 2)):
-            if shortest is None or shorter is None or not shortest[0] < shorter[0] < n:
-                continue
-            (s, at_s), (_, overhead) = shorter, shortest
-            growth = (at_n - overhead) / n - (at_s - overhead) / s
-            if growth < (n - s) / MULTIPLY_ADDS_PER_SECOND:
+        n, least = tasks[-1].n, dict[int, float]()
+        for _ in range(ROUNDS):
+            _shorten(trial, tasks, least)
+            if least.get(n, math.inf) < n * n / MULTIPLY_ADDS_PER_SECOND:
                 return False
-        told.append(n)
+        if _adds_too_little(least, n):
+            return False
+        if n in least:
+            told.append(n)
         if len(told) == 2:
             break
     if max(told, default=0) < TELLING[-3]:
@@ -89,16 +91,37 @@ def _may_sum_afresh(trial: Trial) -> bool:
     return True
 
 
-def _processor_seconds(trial: Trial, wanted: int) -> tuple[int, float] | None:
-    """A length from `wanted` on, and the least processor time that a plain row of it takes."""
-    task = trial.shapes.moved(Task("plain", wanted, 1, trial.seed))
-    if task is None or task.n < wanted or not trial.affordable(task.n, task.rows, plain=True):
-        return None
-    expected = trial.pace.predicted(task.n, plain=True) * task.rows
+def _compared(trial: Trial, wanted: int) -> list[Task]:
+    """Plain rows of a length from `wanted` on, of a quarter, of half and of nearly none of it."""
+    tasks: dict[int, Task] = {}
+    for least in (1, wanted // 4, wanted // 2, wanted):
+        task = trial.shapes.moved(Task("plain", least, 1, trial.seed))
+        if task and task.n >= least and trial.affordable(task.n, task.rows, plain=True):
+            tasks[task.n] = task
+    longest = max(tasks, default=0)
+    return [tasks[n] for n in sorted(tasks)] if longest >= wanted else []
+
+
+def _shorten(trial: Trial, tasks: list[Task], least: dict[int, float]) -> None:
+    """Calls these rows in turn; notes the least processor time that one of each length takes."""
+    expected = sum(trial.pace.predicted(t.n, plain=True) * t.rows for t in tasks)
     repeats = int(min(REPEATS, max(2.0, SECONDS / max(expected, 1e-9))))
-    batches = trial.run([task] * repeats)
-    used = [batch.processor for batch in batches if batch.ok.all()]
-    return (task.n, min(used) / task.size) if used else None
+    for batch in trial.run(tasks * repeats):
+        if batch.ok.all():
+            task = batch.task
+            least[task.n] = min(least.get(task.n, math.inf), batch.processor / task.size)
+
+
+def _adds_too_little(least: dict[int, float], n: int) -> bool:
+    """Whether a row of n takes too little longer than one of half or a quarter, for own sums."""
+    if n not in least:
+        return False
+    shortest = min(least)
+    for s in set(least) - {shortest, n}:
+        growth = (least[n] - least[shortest]) / n - (least[s] - least[shortest]) / s
+        if growth < (n - s) / MULTIPLY_ADDS_PER_SECOND:
+            return True
+    return False
 
 
 def _timed(trial: Trial, task: Task) -> bool | None:

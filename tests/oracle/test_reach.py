@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from softjac import verify
 from softjac.oracle import checks, sandbox
 from softjac.oracle.arrays import ArrayKind
 from softjac.oracle.candidate import load, open_sandbox
+from softjac.oracle.failure import Batch
 from softjac.oracle.inputs import Row, make
 from softjac.oracle.ops import OPS
 from softjac.oracle.plan import EFFORTS, SCALES, Effort, Task, edges, lengths, tasks
 from softjac.oracle.precision import PRECISIONS
-from softjac.oracle.probe import probe
+from softjac.oracle.probe import _may_sum_afresh, probe
 from softjac.oracle.trial import FEW_LENGTHS, Trial
 from softjac.oracle.verdict import replay
 
@@ -160,6 +162,28 @@ def test_sums_for_every_element_are_told_by_time_where_rows_are_short(tmp_path: 
             probe(trial)
             found[name] = trial.own_sums, len(trial.limits)
     assert found == {"once": (False, 0), "afresh": (True, 1)}
+
+
+@pytest.mark.parametrize("disturbed", range(12))
+def test_a_moment_of_other_work_does_not_tell_one_sum_from_many(
+    disturbed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever calls take thrice as long, a row's time of 10 us and n² ns is one of many sums."""
+    candidate = load(vjp_from_logits, op="softmax_vjp", assume=["n <= 512"])
+    with open_sandbox(candidate) as place:
+        trial = Trial(candidate, place, EFFORTS["quick"], 0, 10.0, lambda *told: None)
+        probe(trial)
+        run, runs = trial.run, iter(range(1000))
+
+        def quadratic(tasks: Iterable[Task]) -> list[Batch]:
+            batches, factor = run(tasks), 3 if next(runs) == disturbed else 1
+            for batch in batches:
+                batch.processor = factor * batch.task.size * (1e-5 + batch.task.n**2 * 1e-9)
+            return batches
+
+        monkeypatch.setattr(Trial, "run", lambda self, tasks: quadratic(tasks))
+        assert _may_sum_afresh(trial)
+        assert next(runs) > 2
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
