@@ -25,7 +25,7 @@ from softjac.oracle.ops import OPS
 from softjac.oracle.process import ChildProcess, death
 from softjac.oracle.sample import Sample
 
-__all__ = ["answer", "judging_beside", "seconds", "submit"]
+__all__ = ["answer", "judging_beside", "prepare", "seconds", "submit"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -107,6 +107,12 @@ def answer(op: Op, sample: Sample, *, proven: bool = False) -> tuple[Array, Arra
     """The exact answer, as `reference.answer` gives it."""
     found: tuple[Array, Array] = submit(reference.answer, op, sample, proven=proven).result()
     return found
+
+
+def prepare(op: Op, roles: tuple[str, ...], dtype: str) -> None:
+    """Has the process beside compile what the first rows will need, if there is such a process."""
+    if _beside:
+        _beside[-1].submit(reference.prepare, op.name, roles, dtype)
 
 
 def seconds() -> float:

@@ -48,6 +48,7 @@ class NativeSandbox:
         self._timeout = timeout
         self._blocked = blocked
         self._child: ChildProcess | None = None
+        self._is_ready = False
         self._batch = Batch(plan)
         self.left_by_loading: tuple[str, ...] = ()
 
@@ -116,8 +117,7 @@ class NativeSandbox:
         inputs = sum(array.nbytes for call in calls for array in call.inputs.values())
         at_once = max(1, min(_ROUNDS_AT_ONCE, _ROUND_BYTES // max(1, inputs)))
         for first in range(0, rounds, at_once):
-            self._drop_child()
-            child = self._ready_child()
+            child = self._fresh_child()
             now = min(at_once, rounds - first)
             self._batch.fill(calls, rounds=now)
             answer = self._command(child, "threads", len(calls), rounds=now)
@@ -134,7 +134,7 @@ class NativeSandbox:
                     outcomes.append(Outcome("lost", message=note))
                 else:
                     raise ArgumentError(f"arrays too large: {calls[0].rows} rows")
-        self._drop_child()
+        self._begin_child()  # whatever comes next, it is not for one that threads have used
         self._batch.shrink()
         return outcomes
 
@@ -148,8 +148,7 @@ class NativeSandbox:
 
     def soak(self, call: Call, count: int) -> Growth:
         """What `count` calls leave behind, after some calls to warm up."""
-        self._drop_child()
-        child = self._ready_child()
+        child = self._fresh_child()
         footprints = []
         made = 0
         for repeats in (max(16, count // 10), count):
@@ -197,10 +196,8 @@ class NativeSandbox:
             raise SandboxError(f"the child process cannot start {count} threads")
         return _Answer(footprint=footprint)
 
-    def _ready_child(self) -> ChildProcess:
-        """The child, started if there is none."""
-        if self._child is not None and self._child.is_alive:
-            return self._child
+    def _begin_child(self) -> ChildProcess:
+        """Begins to start a fresh child, which takes its time beside other work."""
         self._drop_child()
         patience = 2 * int(self._timeout) + 60
         setup = (
@@ -214,6 +211,16 @@ class NativeSandbox:
             descriptors=[self._batch.descriptor],
             environment={"MALLOC_PERTURB_": "132"},  # memory not written yet holds huge numbers
         )
+        self._is_ready = False
+        return child
+
+    def _ready_child(self) -> ChildProcess:
+        """The child, started if there is none."""
+        child = self._child
+        if child is not None and self._is_ready and child.is_alive:
+            return child
+        if child is None or self._is_ready:
+            child = self._begin_child()
         name = f"{self._plan.file}:{self._plan.symbol}"
         try:
             kind, *detail = child.wait(_START_SECONDS)
@@ -231,7 +238,14 @@ class NativeSandbox:
         if kind == "candidate":
             raise CandidateError(detail[0])
         self.left_by_loading = guard.environment_names(detail[0])
+        self._is_ready = True
         return child
+
+    def _fresh_child(self) -> ChildProcess:
+        """A child that has made no calls."""
+        if self._child is None or self._is_ready:
+            self._begin_child()
+        return self._ready_child()
 
     def _drop_child(self) -> None:
         """Ends the child, if there is one."""

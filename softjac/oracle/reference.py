@@ -18,7 +18,7 @@ import numpy as np
 from softjac.oracle.op import Op
 from softjac.oracle.sample import Sample
 
-__all__ = ["answer", "has_extended", "residual", "seconds_compiling"]
+__all__ = ["answer", "has_extended", "prepare", "residual", "seconds_compiling"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -49,6 +49,16 @@ def answer(op: Op, sample: Sample, *, proven: bool = False) -> tuple[Array, Arra
     return _from_jax(op, sample), np.zeros(1)
 
 
+def prepare(op: Op, roles: tuple[str, ...], dtype: str) -> None:
+    """Imports JAX and compiles what short rows of these roles will need; nothing for float64."""
+    if dtype == "float64":
+        return
+    import jax
+
+    with jax.enable_x64(True):
+        _compiled(op.name, op.forward, op.vector, roles, _padded(op, 1))
+
+
 def residual(got: Array, exact: tuple[Array, Array]) -> Array:
     """got - exact, 0 where both are the same infinity."""
     high, low = exact
@@ -62,12 +72,7 @@ def _from_jax(op: Op, sample: Sample) -> Array:
     import jax
 
     n, rows = sample.n, sample.rows
-    lengths = SQUARE_LENGTHS if op.output == "jac" else LENGTHS
-    length = next((size for size in lengths if size >= n), -(-n // lengths[-1]) * lengths[-1])
-    if n <= SHORT and rows * LENGTHS[0] > MANY:
-        length = SHORT
-    square = length if op.output == "jac" else 1
-    block = max(1, ELEMENTS // (length * square))
+    block, length = _padded(op, n, rows)
     roles = tuple(sample.given)
     found = np.empty(op.shape(rows, n))
     with jax.enable_x64(True):
@@ -85,6 +90,16 @@ def _from_jax(op: Op, sample: Sample) -> Array:
             out = np.asarray(run(*padded, float(sample.scale)))[: stop - start]
             found[start:stop] = out[:, :n, :n] if op.output == "jac" else out[:, :n]
     return found.reshape(rows, -1)
+
+
+def _padded(op: Op, n: int, rows: int = 1) -> tuple[int, int]:
+    """The shape that so many rows of length n are computed in."""
+    lengths = SQUARE_LENGTHS if op.output == "jac" else LENGTHS
+    length = next((size for size in lengths if size >= n), -(-n // lengths[-1]) * lengths[-1])
+    if n <= SHORT and rows * LENGTHS[0] > MANY:
+        length = SHORT
+    square = length if op.output == "jac" else 1
+    return max(1, ELEMENTS // (length * square)), length
 
 
 def seconds_compiling() -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from softjac._errors import ArgumentError, RefutedError
-from softjac.oracle import accuracy, diagnosis, pictures
+from softjac.oracle import accuracy, diagnosis, judge_process, pictures
 from softjac.oracle.candidate import Candidate, load, open_sandbox
 from softjac.oracle.checks import CHECKS
 from softjac.oracle.conclusion import NO_CALL, Result, conclude
@@ -88,6 +88,7 @@ def verify(
     tell = progress or (lambda *told: None)
     with open_sandbox(loaded, timeout=timeout) as sandbox:
         trial = Trial(loaded, sandbox, EFFORTS[effort], seed, timeout, tell)
+        judge_process.prepare(trial.op, loaded.inputs, loaded.dtype)
         results = _checked(trial)
         measured, result = accuracy.measure(trial)
         results.append(result)

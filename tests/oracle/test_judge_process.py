@@ -43,6 +43,22 @@ def test_it_judges_as_this_process_does() -> None:
     assert judge_process.seconds() <= 0.0
 
 
+def compiling(_: object) -> float:
+    """Processor seconds that the process asked has spent on compiling."""
+    return reference.seconds_compiling()
+
+
+def test_what_the_first_rows_need_is_compiled_before_they_are_there() -> None:
+    """The first answer of prepared roles compiles nothing; nothing is prepared for float64."""
+    with judge_process.judging_beside():
+        judge_process.prepare(OP, ("y", "dy"), "float64")
+        assert judge_process.submit(compiling, OP).result() == 0.0
+        judge_process.prepare(OP, ("y", "dy"), "float32")
+        prepared = judge_process.submit(compiling, OP).result()
+        judge_process.submit(reference.answer, OP, sample()).result()
+        assert judge_process.submit(compiling, OP).result() == prepared > 0.0
+
+
 def kill() -> None:
     """Kills the process that judges."""
     os.kill(judge_process._beside[-1]._child._process.pid, signal.SIGKILL)
