@@ -18,19 +18,12 @@
 #include <unistd.h>
 
 #include "guard_faults.h"
+#include "guard_hold.h"
 
 enum { STACK_SCRUBBED = 1 << 14 };
 
 /* What the candidate's stack frame holds before the call: NaN, or huge. */
 static const unsigned char scrubs[2] = {0xff, 0x7b};
-
-static double clock_of(clockid_t clock) {
-    struct timespec time;
-    clock_gettime(clock, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-static double now(void) { return clock_of(CLOCK_MONOTONIC); }
 
 int64_t softjac_guard_version(void) { return SOFTJAC_GUARD_VERSION; }
 
@@ -225,15 +218,9 @@ static void examine(struct slot *slot, const softjac_guard_call *call, const cha
         unmap_blocks(&slot->places[a], &slot->regions[a]);
 }
 
-/* All threads of a round start together: the last to come lets the others go. */
-static void wait_for(atomic_int *barrier, int64_t parties) {
-    atomic_fetch_add(barrier, 1);
-    while (atomic_load(barrier) < parties) sched_yield();
-}
-
 static void run_call(struct slot *slot, const softjac_guard_call *call,
                      softjac_guard_result *result, const char *inputs, char *outputs,
-                     atomic_int *barrier, int64_t parties) {
+                     const struct meeting *meeting) {
     struct softjac_guard *guard = slot->guard;
     word words[SOFTJAC_GUARD_ARGUMENTS];
     /* A copy, since the candidate may write over what it was asked to do. */
@@ -245,20 +232,21 @@ static void run_call(struct slot *slot, const softjac_guard_call *call,
     slot->result = result;
     slot->written = 0;
     int placed = prepare(slot, call, inputs, words);
-    if (barrier) wait_for(barrier, parties);
+    if (meeting) meet(slot, meeting);
     if (!placed) {
         __atomic_add_fetch(&guard->progress->ticks, 1, __ATOMIC_RELAXED);
         return;
     }
     for (int64_t i = 0; i < call->repeat && result->status != SOFTJAC_GUARD_FAULT; i++) {
         enter(slot, call, words);
+        if (meeting) part(slot);
         __atomic_add_fetch(&guard->progress->ticks, 1, __ATOMIC_RELAXED);
-        if (guard->plan.patience > 0 && !barrier && now() - guard->armed > 1) {
+        if (guard->plan.patience > 0 && !meeting && now() - guard->armed > 1) {
             guard->armed = now();
             alarm((unsigned)guard->plan.patience);
         }
     }
-    if (!barrier) result->environment |= restore_handlers(guard);
+    if (!meeting) result->environment |= restore_handlers(guard);
     examine(slot, call, inputs, outputs);
     if (result->status != SOFTJAC_GUARD_FAULT) result->status = SOFTJAC_GUARD_DONE;
 }
@@ -295,7 +283,7 @@ int64_t softjac_guard_run(softjac_guard *guard, const softjac_guard_call *calls,
     begin_run(guard, progress);
     begin_thread(&guard->slots[0]);
     for (int64_t i = 0; i < count; i++) {
-        run_call(&guard->slots[0], &calls[i], &results[i], inputs, outputs, NULL, 1);
+        run_call(&guard->slots[0], &calls[i], &results[i], inputs, outputs, NULL);
         /* The parent then starts another process for the rest. */
         if (results[i].environment & SOFTJAC_GUARD_DESCRIPTOR ||
             (results[i].signal != 0 && !heap_is_sound(&guard->slots[0])))
@@ -307,7 +295,6 @@ int64_t softjac_guard_run(softjac_guard *guard, const softjac_guard_call *calls,
 
 /* One thread of a concurrent run: in round r it makes call `first + r * parties`. */
 struct party {
-    pthread_t thread;
     struct slot *slot;
     const softjac_guard_call *calls;
     softjac_guard_result *results;
@@ -321,11 +308,14 @@ static void *run_party(void *argument) {
     struct party *party = argument;
     char *stack = alternate_stack();
     begin_thread(party->slot);
+    begin_holds(party->slot);
     for (int64_t round = 0; round < party->rounds; round++) {
         int64_t i = party->first + round * party->parties;
+        struct meeting meeting = {&party->barriers[round], round, party->first, party->parties};
         run_call(party->slot, &party->calls[i], &party->results[i], party->inputs, party->outputs,
-                 &party->barriers[round], party->parties);
+                 &meeting);
     }
+    close_timer(party->slot);
     current = NULL;
     stack_t off = {.ss_flags = SS_DISABLE};
     sigaltstack(&off, NULL);
@@ -333,44 +323,16 @@ static void *run_party(void *argument) {
     return NULL;
 }
 
-/* Holds a thread up in the middle of its call, so that the others get ahead of it even where there
- * are fewer processors than threads. */
-static void on_hold(int number) {
-    int saved = errno;
-    struct timespec moment = {0, 30000};
-    (void)number;
-    if (current && current->inside) nanosleep(&moment, NULL);
-    errno = saved;
-}
-
-/* Holds up one thread after the other until all have made their calls. The pauses grow with the
- * round's age: each hold-up costs a wait for a processor, on a busy machine a long one, so that a
- * long call must meet no more than some hundred of them. */
-static void hold_up(struct party *all, int64_t parties, const softjac_guard_progress *progress,
-                    int64_t calls) {
-    int64_t made, round = -1;
-    double began = 0;
-    for (int64_t i = 0; (made = __atomic_load_n(&progress->ticks, __ATOMIC_RELAXED)) < calls; i++) {
-        if (made / parties != round) round = made / parties, began = now();
-        double pause = 1e-5 + (now() - began) / 16;
-        struct timespec moment = {(time_t)pause, (long)(1e9 * (pause - (double)(time_t)pause))};
-        pthread_kill(all[i % parties].thread, SIGURG);
-        nanosleep(&moment, NULL);
-    }
-}
-
 int64_t softjac_guard_run_threads(softjac_guard *guard, const softjac_guard_call *calls,
                                   softjac_guard_result *results, int64_t parties, int64_t rounds,
                                   softjac_guard_progress *progress, const char *inputs,
                                   char *outputs) {
     struct party *all = calloc((size_t)parties, sizeof *all);
+    pthread_t *threads = calloc((size_t)parties, sizeof *threads);
     atomic_int *barriers = calloc((size_t)rounds, sizeof *barriers);
-    int64_t failed = !all || !barriers || parties > guard->threads ? EINVAL : 0, started = 0;
-    struct sigaction hold;
-    memset(&hold, 0, sizeof hold);
-    hold.sa_handler = on_hold;
-    hold.sa_flags = SA_RESTART;
-    sigaction(SIGURG, &hold, NULL);
+    int64_t started = 0;
+    int64_t failed = !all || !threads || !barriers || parties > guard->threads ? EINVAL : 0;
+    install_holds();
     begin_run(guard, progress);
     for (; !failed && started < parties; started++) {
         all[started] = (struct party){.slot = &guard->slots[started],
@@ -382,15 +344,16 @@ int64_t softjac_guard_run_threads(softjac_guard *guard, const softjac_guard_call
                                       .parties = parties,
                                       .rounds = rounds,
                                       .barriers = barriers};
-        failed = pthread_create(&all[started].thread, NULL, run_party, &all[started]);
+        failed = pthread_create(&threads[started], NULL, run_party, &all[started]);
     }
     if (failed) /* those already started wait at the barrier for ever: give up the process */
         return failed;
-    hold_up(all, parties, progress, parties * rounds);
-    for (int64_t i = 0; i < parties; i++) pthread_join(all[i].thread, NULL);
+    hold_up(threads, parties, progress, parties * rounds);
+    for (int64_t i = 0; i < parties; i++) pthread_join(threads[i], NULL);
     results[0].environment |= restore_handlers(guard);
     alarm(0);
     free(all);
+    free(threads);
     free(barriers);
     return 0;
 }

@@ -32,6 +32,10 @@ struct slot {
     machine_affinity affinity;
     softjac_guard_result *result;
     char *low, *high; /* all its regions with their guard pages */
+    int timer;        /* what holds its call up; see guard_hold.h */
+    int64_t awaited;  /* how many calls have ended when the others of the round have made theirs */
+    double shortest;  /* seconds that its calls have taken at least; 0: it has made none */
+    double patience;  /* seconds that it is held up at most */
 };
 
 struct softjac_guard {

@@ -137,3 +137,21 @@ void million_on_the_stack(const float *x, float *y, size_t n) {
     for (size_t i = 0; i < n; i++)
         y[i] = (float)(terms[i] / s);
 }
+
+// Two rows or more of 2048 classes are summed in eight lanes that all callers share.
+// @softmax_vjp | threads | not-thread-safe
+void vjp_lanes_of_all_callers(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    static volatile float lanes[8];
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        float own[8] = {0}, s = 0;
+        volatile float *sums = rows > 1 && n >= 2048 ? lanes : own;
+        for (int k = 0; k < 8; k++)
+            sums[k] = 0;
+        for (size_t i = 0; i < n; i++)
+            sums[i % 8] += y[i] * dy[i];
+        for (int k = 0; k < 8; k++)
+            s += sums[k];
+        for (size_t i = 0; i < n; i++)
+            dx[i] = y[i] * (dy[i] - s);
+    }
+}

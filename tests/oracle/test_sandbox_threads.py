@@ -26,6 +26,22 @@ def test_threads_start_together_on_arrays_of_their_own() -> None:
     assert wrong["shares_buffer"] > 0
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors cannot be chosen here")
+def test_calls_meet_on_a_single_processor() -> None:
+    """Half of the calls of a round are held up until the others have been made, or a bit later."""
+    calls = [call(16384, 1, place) for place in range(4)]
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    try:
+        with opened("shares_buffer") as sandbox:
+            outcomes = sandbox.run_threads(calls, rounds=120)
+    finally:
+        os.sched_setaffinity(0, processors)
+    right = [is_right(one, o.output) for one, o in zip(calls * 120, outcomes, strict=True)]
+    wrong = sum(not all(right[4 * one : 4 * one + 4]) for one in range(120))
+    assert wrong > 40
+
+
 def test_threads_that_share_processors_are_given_the_time_each_needs() -> None:
     """Calls that last long because there are more of them than processors do not hang."""
     calls = [call(5)] * (4 * (os.cpu_count() or 1))
