@@ -1,8 +1,8 @@
-"""Exceptions, their common base class, and the did-you-mean hint."""
+"""Exceptions, their common base class, and the hints in their messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = [
     "FAULT",
@@ -13,6 +13,7 @@ __all__ = [
     "SandboxError",
     "SoftjacError",
     "did_you_mean",
+    "first_few",
 ]
 
 # Follows an exception that nobody raised on purpose.
@@ -49,3 +50,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     near = difflib.get_close_matches(word.lower(), list(known), 1, 0.6)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def first_few(names: Sequence[str]) -> str:
+    """Names for a message: five of them, and dots where there are more."""
+    return ", ".join([*names[:5], "..."] if len(names) > 5 else names)

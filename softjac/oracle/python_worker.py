@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from softjac._errors import did_you_mean
+from softjac._errors import did_you_mean, first_few
 from softjac.oracle.channel import Channel
 from softjac.oracle.worker import RefusedError, serve
 
@@ -94,7 +94,7 @@ def _functions_of(loaded: Any) -> str:
     """The names of the first few functions of a module."""
     found = getattr(loaded, "__dict__", {}).items()
     names = [name for name, value in found if callable(value) and not name.startswith("_")]
-    return ", ".join([*names[:5], "..."] if len(names) > 5 else names) or "no functions"
+    return first_few(names) or "no functions"
 
 
 def _line_of(error: Exception) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from softjac._errors import ArgumentError, CandidateError, did_you_mean
+from softjac._errors import ArgumentError, CandidateError, did_you_mean, first_few
 from softjac.native import _library
 from softjac.oracle.compiler import compile_library, preprocess
 from softjac.oracle.declaration import find
@@ -79,7 +79,7 @@ def symbol_hint(library: str, symbol: str) -> str:
     mangled = [name for name in names if name.startswith("_Z") and symbol in name]
     if mangled:
         return f'; it has {mangled[0]}: declare the function extern "C"'
-    return did_you_mean(symbol, names) or f"; it has {', '.join(names[:5]) or 'none'}"
+    return did_you_mean(symbol, names) or f"; it has {first_few(names) or 'none'}"
 
 
 def python_source(file: str, name: str, op: str) -> tuple[str, str]:

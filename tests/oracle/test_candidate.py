@@ -342,6 +342,13 @@ def test_a_missing_symbol_is_missed_in_the_file_that_was_given(source: Path) -> 
     assert message.startswith(f"{source} has no symbol g; ")
 
 
+def test_a_long_list_of_symbols_says_that_it_ends_early(source: Path) -> None:
+    """Five of them, and dots."""
+    source.write_text(" ".join(f"int {name}(void) {{ return 0; }}" for name in "uvwxyz"))
+    message = error(f"{source}:softmax", prototype=PROTOTYPE.replace(" f(", " softmax("))
+    assert message.endswith("has no symbol softmax; it has u, v, w, x, y, ...")
+
+
 def test_a_symbol_hint_needs_no_tool(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the program that lists symbols the message is only shorter."""
     monkeypatch.setattr("shutil.which", lambda name: None)
