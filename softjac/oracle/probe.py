@@ -77,7 +77,7 @@ def _may_sum_afresh(trial: Trial) -> bool:
             continue
         n, least = tasks[-1].n, dict[int, float]()
         for _ in range(ROUNDS):
-            _shorten(trial, tasks, least)
+            _note_least(trial, tasks, least)
             if least.get(n, math.inf) < n * n / MULTIPLY_ADDS_PER_SECOND:
                 return False
         if _adds_too_little(least, n):
@@ -102,7 +102,7 @@ def _compared(trial: Trial, wanted: int) -> list[Task]:
     return [tasks[n] for n in sorted(tasks)] if longest >= wanted else []
 
 
-def _shorten(trial: Trial, tasks: list[Task], least: dict[int, float]) -> None:
+def _note_least(trial: Trial, tasks: list[Task], least: dict[int, float]) -> None:
     """Calls these rows in turn; notes the least processor time that one of each length takes."""
     expected = sum(trial.pace.predicted(t.n, plain=True) * t.rows for t in tasks)
     repeats = int(min(REPEATS, max(2.0, SECONDS / max(expected, 1e-9))))
