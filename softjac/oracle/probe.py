@@ -92,14 +92,20 @@ def _may_sum_afresh(trial: Trial) -> bool:
 
 
 def _compared(trial: Trial, wanted: int) -> list[Task]:
-    """Plain rows of a length from `wanted` on, of a quarter, of half and of nearly none of it."""
+    """Plain rows of a length from `wanted` on, of a quarter, of half and of nearly none of it.
+
+    Those that fail are left out, and where the longest does, there is nothing to compare.
+    """
     tasks: dict[int, Task] = {}
     for least in (1, wanted // 4, wanted // 2, wanted):
         task = trial.shapes.moved(Task("plain", least, 1, trial.seed))
         if task and task.n >= least and trial.affordable(task.n, task.rows, plain=True):
             tasks[task.n] = task
-    longest = max(tasks, default=0)
-    return [tasks[n] for n in sorted(tasks)] if longest >= wanted else []
+    if max(tasks, default=0) < wanted:
+        return []
+    batches = trial.run(tasks[n] for n in sorted(tasks, reverse=True))
+    returned = [batch.task for batch in reversed(batches) if batch.ok.all()]
+    return returned if returned and returned[-1].n >= wanted else []
 
 
 def _note_least(trial: Trial, tasks: list[Task], least: dict[int, float]) -> None:

@@ -132,8 +132,9 @@ class ChildProcess:
                     message = self._channel.arrived()
                 except GarbledError:
                     raise
-                except ChildLostError:
-                    time.sleep(_TICK)  # it is about to end, or goes on without a channel
+                except ChildLostError:  # it is about to end, or goes on without a channel
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        self._process.wait(_TICK)
                 else:
                     if message is not None:
                         return message

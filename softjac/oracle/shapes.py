@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +14,9 @@ __all__ = ["LONGER", "Shapes"]
 # One hang retires its length; so many lengths that hang end the trial.
 HANGS = 3
 
+# A length at which so many calls ended the process is retired too: a new one takes its time.
+ENDS = 4
+
 # A shape that the preconditions exclude is replaced by one near it: so much longer, less far where
 # rows lie apart, and of so many more rows.
 LONGER, LONGER_APART = 1025, 65
@@ -21,10 +25,11 @@ MORE_ROWS = (*range(17), 31, 63)
 
 @dataclass(slots=True)
 class Shapes:
-    """What a candidate admits, which lengths hung, and which shapes were tried."""
+    """What a candidate admits, at which lengths it hung or ended, and which shapes were tried."""
 
     candidate: Candidate
     hung: set[int] = field(default_factory=set)
+    ended: Counter[int] = field(default_factory=Counter)
     tried: set[tuple[int, int]] = field(default_factory=set)
     _compiled: set[tuple[int, int]] = field(default_factory=set)
     _near: dict[tuple[int, int, int, int], int | None] = field(default_factory=dict)
@@ -53,8 +58,8 @@ class Shapes:
         return new
 
     def suits(self, task: Task) -> bool:
-        """Whether the candidate's preconditions admit this task, and its length did not hang."""
-        if task.n in self.hung or len(self.hung) >= HANGS:
+        """Whether the candidate's preconditions admit this task, and its length is not retired."""
+        if task.n in self.hung or len(self.hung) >= HANGS or self.ended[task.n] >= ENDS:
             return False
         rows = task.size * task.layout.blocks if self.candidate.takes_rows else 1
         return self.candidate.allows(task.n, rows, self.strides(task))
@@ -66,7 +71,7 @@ class Shapes:
         """
         if self.suits(task):
             return task
-        if not self.candidate.conditions:  # its length hung
+        if not self.candidate.conditions:  # its length is retired
             return None
         far = min(longer, LONGER_APART) if task.layout.has_gaps else longer
         for n in range(task.n, task.n + far):

@@ -31,6 +31,9 @@ BEGIN = 20
 # Errors that are nothing remarkable: of so many roundings, times √n, in units of the condition.
 ROUNDINGS = 8.0
 
+# So many lengths at which the process ends, and the look is over: each takes a new one.
+ENDING = 12
+
 # The share of an effort's time that the calls may take.
 SHARE = 0.1
 
@@ -41,6 +44,8 @@ def remarkable(trial: Trial) -> list[Task]:
         return []
     found = []
     for chunk in trial.chunks(list(_affordable(trial))):
+        if len(trial.shapes.ended) > ENDING:
+            break
         batches = trial.run(chunk)
         found += [batch.task for batch in batches if not _is_about_right(trial, batch)]
     return found

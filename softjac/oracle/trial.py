@@ -233,6 +233,8 @@ class Trial:
         for number, outcome in enumerate(outcomes):
             if outcome.status == "hang":
                 self.shapes.hung.add(task.n)
+            elif outcome.status in ("exit", "lost"):
+                self.shapes.ended[task.n] += 1
             if happened := list(incidents_of(outcome, shape, self.dtype)):
                 bare = replace(outcome, output=None) if got.size else outcome
                 batch.outcomes.append(bare)

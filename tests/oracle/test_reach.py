@@ -21,6 +21,8 @@ from softjac.oracle.ops import OPS
 from softjac.oracle.plan import EFFORTS, SCALES, Effort, Task, edges, lengths, tasks
 from softjac.oracle.precision import PRECISIONS
 from softjac.oracle.probe import _may_sum_afresh, probe
+from softjac.oracle.shapes import ENDS
+from softjac.oracle.sweep import remarkable
 from softjac.oracle.trial import FEW_LENGTHS, Trial
 from softjac.oracle.verdict import replay
 
@@ -184,6 +186,26 @@ def test_a_moment_of_other_work_does_not_tell_one_sum_from_many(
         monkeypatch.setattr(Trial, "run", lambda self, tasks: quadratic(tasks))
         assert _may_sum_afresh(trial)
         assert next(runs) > 2
+
+
+def test_lengths_at_which_the_process_ends_are_not_tried_on_and_on(tmp_path: Path) -> None:
+    """A new process takes its time: four for a length, and a look at every length ends early."""
+    source = tmp_path / "ends.c"
+    source.write_text(f"{SUM} void ends{VJP} {{ if (n > 100) _Exit(0); dx[0] = y[0] - dy[0]; }}")
+    prototype = f"void ends{VJP}"
+    candidate = load(f"{source}:ends", op="softmax_vjp", prototype=prototype)
+    with open_sandbox(candidate) as place:
+        trial = Trial(candidate, place, EFFORTS["quick"], 0, 10.0, lambda *told: None)
+        probe(trial)
+        remarkable(trial)
+        ended = trial.shapes.ended
+        assert 12 < len(ended) < 70
+        assert sum(ended.values()) < 120
+        length = min(ended)
+        for _ in range(ENDS):
+            trial.run([Task("plain", length, 1)])
+        assert not trial.allows(Task("plain", length, 1))
+        assert trial.allows(Task("plain", 99, 1))
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
