@@ -33,7 +33,7 @@ struct slot {
     softjac_guard_result *result;
     char *low, *high; /* all its regions with their guard pages */
     int timer;        /* what holds its call up; see guard_hold.h */
-    int64_t awaited;  /* how many calls have ended when the others of the round have made theirs */
+    int64_t awaited;  /* how many calls have ended when those not held up have been made */
     double shortest;  /* seconds that its calls have taken at least; 0: it has made none */
     double patience;  /* seconds that it is held up at most */
 };

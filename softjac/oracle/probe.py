@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from softjac.oracle.failure import Batch
 from softjac.oracle.plan import SLOW, Task
 from softjac.oracle.trial import Trial
 
@@ -72,18 +73,17 @@ def _may_sum_afresh(trial: Trial) -> bool:
     """
     told = []
     for wanted in TELLING:
-        tasks = _compared(trial, wanted)
-        if not tasks:
+        batches = _compared(trial, wanted)
+        if not batches:
             continue
-        n, least = tasks[-1].n, dict[int, float]()
+        tasks, least = [batch.task for batch in batches], _shorter({}, batches)
         for _ in range(ROUNDS):
-            _note_least(trial, tasks, least)
-            if least.get(n, math.inf) < n * n / MULTIPLY_ADDS_PER_SECOND:
+            least = _shorter(least, trial.run(tasks * _repeats(trial, tasks)))
+            if least[tasks[-1].n] < tasks[-1].n ** 2 / MULTIPLY_ADDS_PER_SECOND:
                 return False
-        if _adds_too_little(least, n):
+        if _adds_too_little(least):
             return False
-        if n in least:
-            told.append(n)
+        told.append(tasks[-1].n)
         if len(told) == 2:
             break
     if max(told, default=0) < TELLING[-3]:
@@ -91,8 +91,8 @@ def _may_sum_afresh(trial: Trial) -> bool:
     return True
 
 
-def _compared(trial: Trial, wanted: int) -> list[Task]:
-    """Plain rows of a length from `wanted` on, of a quarter, of half and of nearly none of it.
+def _compared(trial: Trial, wanted: int) -> list[Batch]:
+    """Plain rows of nearly no elements, a quarter and half of `wanted`, and from there on: called.
 
     Those that fail are left out, and where the longest does, there is nothing to compare.
     """
@@ -103,27 +103,31 @@ def _compared(trial: Trial, wanted: int) -> list[Task]:
             tasks[task.n] = task
     if max(tasks, default=0) < wanted:
         return []
-    batches = trial.run(tasks[n] for n in sorted(tasks, reverse=True))
-    returned = [batch.task for batch in reversed(batches) if batch.ok.all()]
-    return returned if returned and returned[-1].n >= wanted else []
+    batches = [batch for batch in trial.run(tasks[n] for n in sorted(tasks)) if batch.ok.all()]
+    return batches if batches and batches[-1].task.n >= wanted else []
 
 
-def _note_least(trial: Trial, tasks: list[Task], least: dict[int, float]) -> None:
-    """Calls these rows in turn; notes the least processor time that one of each length takes."""
-    expected = sum(trial.pace.predicted(t.n, plain=True) * t.rows for t in tasks)
-    repeats = int(min(REPEATS, max(2.0, SECONDS / max(expected, 1e-9))))
-    for batch in trial.run(tasks * repeats):
+def _repeats(trial: Trial, tasks: list[Task]) -> int:
+    """How often these rows can be called, one after the other."""
+    expected = sum(trial.pace.predicted(task.n, plain=True) * task.rows for task in tasks)
+    return int(min(REPEATS, max(2.0, SECONDS / max(expected, 1e-9))))
+
+
+def _shorter(least: dict[int, float], batches: list[Batch]) -> dict[int, float]:
+    """The least processor time that a row of each length took, until now or in these batches."""
+    times = dict(least)
+    for batch in batches:
         if batch.ok.all():
-            task = batch.task
-            least[task.n] = min(least.get(task.n, math.inf), batch.processor / task.size)
+            n = batch.task.n
+            times[n] = min(times.get(n, math.inf), batch.processor / batch.task.size)
+    return times
 
 
-def _adds_too_little(least: dict[int, float], n: int) -> bool:
-    """Whether a row of n takes too little longer than one of half or a quarter, for own sums."""
-    if n not in least:
-        return False
-    shortest = min(least)
-    for s in set(least) - {shortest, n}:
+def _adds_too_little(least: dict[int, float]) -> bool:
+    """Whether the longest row takes too little longer than shorter ones for own sums."""
+    lengths = sorted(least)
+    shortest, n = lengths[0], lengths[-1]
+    for s in lengths[1:-1]:
         growth = (least[n] - least[shortest]) / n - (least[s] - least[shortest]) / s
         if growth < (n - s) / MULTIPLY_ADDS_PER_SECOND:
             return True

@@ -50,7 +50,8 @@ def check(trial: Trial) -> Result:
 def _alone(trial: Trial, n: int, *, rows: int | None = None, scale: float = 1.0) -> list[Batch]:
     """A call for each thread, made one by one; none where they are not affordable or allowed.
 
-    All are made before any threads start: each start takes a new process.
+    Nor where one of them alone does not return, which is no matter of threads. All are made before
+    any threads start: each start takes a new process.
     """
     rows = rows or max(1, TOGETHER // trial.elements(n))
     while not trial.affordable(n, rows * THREADS, plain=True):
@@ -63,7 +64,8 @@ def _alone(trial: Trial, n: int, *, rows: int | None = None, scale: float = 1.0)
     if len(planned) < THREADS:
         return []
     several = trial.candidate.takes_rows
-    return trial.run_aside([task if several else replace(task, pick=0) for task in planned])
+    made = trial.run_aside([task if several else replace(task, pick=0) for task in planned])
+    return made if all(batch.ok.all() for batch in made) else []
 
 
 def _rounds(trial: Trial, alone: list[Batch]) -> int:
