@@ -20,7 +20,7 @@ FLOORS = {
        "oracle/sample oracle/storage oracle/symbols oracle/reports/numbers oracle/reports/text",
     2: "_softmax _operator oracle/prototype oracle/targets oracle/batch oracle/native_sandbox "
        "oracle/interleaved oracle/python_call oracle/python_sandbox oracle/sandbox "
-       "oracle/time_limit oracle/worker oracle/native_worker oracle/python_worker",
+       "oracle/unfinished oracle/worker oracle/native_worker oracle/python_worker",
     3: "layers lineax sharded native oracle/bounds oracle/fit oracle/op oracle/reference",
     4: "oracle/ops oracle/inputs oracle/mistakes oracle/plan oracle/library_derivative",
     5: "oracle/candidate oracle/failure",
@@ -28,7 +28,7 @@ FLOORS = {
     7: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "
        "oracle/conclusion oracle/probe oracle/short_rows oracle/sweep",
     8: "oracle/diagnosis oracle/evidence oracle/formulas oracle/inquiry oracle/pairs "
-       "oracle/patterns oracle/second_fault oracle/symptoms",
+       "oracle/patterns oracle/second_fault oracle/symptoms oracle/unexplained",
     9: "oracle/verdict",
     10: "oracle/reports oracle/config oracle/init oracle/run strategies",
     11: "cli __main__",

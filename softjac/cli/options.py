@@ -125,8 +125,8 @@ def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--timeout",
             type=float,
             metavar="SECONDS",
-            help="The longest that a call may take; the first call of each shape gets six times as "
-            "long, since JAX or PyTorch may compile. Default: 10.",
+            help="The longest that a call may take; six times as long while JAX or PyTorch compile "
+            "for it. Default: 10.",
         ),
     ]
     for option in reversed(options):

@@ -84,7 +84,8 @@ class Outcome:
     status:  "ok"; "refused" (a non-zero status was returned, or for empty arrays a Python callable
              raised); "fault" (a signal, see `fault`); "raised" (a Python exception, in `message`);
              "exit" (the process ended, `message` says how); "hang" (killed at the time limit);
-             "lost" (the child died without a trace that names the cause).
+             "compiling" (killed at the time limit, at which JAX or PyTorch still compiled); "lost"
+             (the child died without a trace that names the cause).
     output:  the output array as returned, `(rows, n)` or `(rows, n, n)`; for a Python callable
              whatever shape and dtype it gave; None where there is none.
              A Python callable that returns something else than an array is "ok", without output.
@@ -103,7 +104,7 @@ class Outcome:
     reused:  what a Python callable did to an array that a call before this one had returned.
     """
 
-    status: Literal["ok", "refused", "fault", "raised", "exit", "hang", "lost"]
+    status: Literal["ok", "refused", "fault", "raised", "exit", "hang", "compiling", "lost"]
     output: Array | None = None
     fault: Fault | None = None
     message: str = ""

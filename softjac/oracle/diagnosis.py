@@ -3,7 +3,8 @@
 A formula's mistake is named only if it gives, within the bound, what the candidate gave on at least
 95 % of the failing rows, and would have failed on no row that passed; where nothing else is found,
 also one that gives it on all of them, as where a path for some rows is wrong. A wrong name is worse
-than none. Of two faults both are named where one is such that the other shows beside it.
+than none: what has no name is told in words, the formula or else where the failures lie. Of two
+faults both are named where one is such that the other shows beside it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ import numpy as np
 
 from softjac.oracle.catalogue import CATALOGUE
 from softjac.oracle.findings import Diagnosis
-from softjac.oracle.formulas import explain_by_condition, explain_by_formula
+from softjac.oracle.formulas import (
+    explain_by_condition,
+    explain_by_formula,
+    explain_in_words,
+)
 from softjac.oracle.pairs import explain_by_pair
 from softjac.oracle.patterns import explain_by_history, explain_by_pattern
 from softjac.oracle.second_fault import explain_second_fault
 from softjac.oracle.symptoms import explain_by_chance, explain_by_symptom
 from softjac.oracle.trial import Trial
+from softjac.oracle.unexplained import whereabouts
 
 __all__ = ["RANK", "diagnose"]
 
@@ -66,9 +72,11 @@ def diagnose(trial: Trial) -> list[Diagnosis]:
     if not trial.failures:
         return []
     with np.errstate(all="ignore"):  # what wrong results are computed with overflows
-        found = _explanations(trial) or _likeliest(explain_by_condition(trial))
+        found = _explanations(trial)
+        if all(identifier == "unknown" for identifier, _, _ in found):
+            found = explain_in_words(trial) or found or _likeliest(explain_by_condition(trial))
     if not found:
-        found.append(("unknown", 1.0, trial.failures[0].told()))
+        found.append(("unknown", 1.0, whereabouts(trial)))
     return [_named(*item) for item in _ordered(found)]
 
 

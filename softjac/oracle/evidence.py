@@ -12,7 +12,7 @@ from softjac.oracle.failure import Batch, bits
 from softjac.oracle.fit import judge
 from softjac.oracle.plan import ROOMY, Task
 from softjac.oracle.sample import Sample
-from softjac.oracle.storage import held_before
+from softjac.oracle.storage import fresh, held_before
 from softjac.oracle.trial import Trial
 
 __all__ = ["Evidence", "evidence", "near", "wrong_places"]
@@ -36,7 +36,10 @@ class Evidence:
             self.own = self._bound.own()
         self.failed = batch.failed()
         self.passed = batch.ok & ~self.failed
-        held = np.array(held_before(trial.candidate.dtype, "nan"))
+        dtype = trial.candidate.dtype
+        held = np.array(
+            fresh(dtype) if trial.candidate.kind == "python" else held_before(dtype, "nan")
+        )
         self.unwritten = bits(self.got) == bits(held)
         specs = batch.task.specs()
         # what is subnormal, or nearly, is flushed or rounded as the candidate likes
@@ -46,6 +49,11 @@ class Evidence:
         self.precision = trial.precision
         self.positive = trial.op.name == "softmax"
         self.logarithm = trial.op.name == "log_softmax"
+
+    @property
+    def directions(self) -> tuple[Array, ...]:
+        """How the elements move with each number that the bound leaves free."""
+        return self._bound.directions
 
     @cached_property
     def computed(self) -> Array:

@@ -14,7 +14,14 @@ from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
 from softjac.oracle.trial import Trial
 
-__all__ = ["ENOUGH", "explain_by_formula", "mistakes_of", "share_of"]
+__all__ = [
+    "ENOUGH",
+    "explain_by_condition",
+    "explain_by_formula",
+    "explain_in_words",
+    "mistakes_of",
+    "share_of",
+]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -60,9 +67,26 @@ def explain_by_condition(trial: Trial) -> list[tuple[str, float, str]]:
     return found
 
 
+def explain_in_words(trial: Trial) -> list[tuple[str, float, str]]:
+    """The formula without a name that explains most of the failing values, on all rows or some."""
+    items = evidence(trial)
+    if not any(item.failed.any() for item in items):
+        return []
+    told = [mistake for mistake in trial.op.mistakes if mistake.words]
+    for everywhere, enough, least, alone in ((True, ENOUGH, 1, ""), (False, 1.0, 3, ", alone")):
+        shares = [share_of(mistake, items, everywhere=everywhere) for mistake in told]
+        (share, rows), place = max((found, -place) for place, found in enumerate(shares))
+        if share >= enough and rows >= least:
+            mistake = told[-place]
+            of = f"the same on {share:.0%} of {counted(rows, 'failing row')}{alone}"
+            return [(mistake.id, share, f"{mistake.words}: {of}")]
+    return []
+
+
 def mistakes_of(trial: Trial) -> list[Mistake]:
-    """The mistakes that can be made: rows are mixed up only where a call has several."""
-    return [m for m in trial.op.mistakes if trial.candidate.takes_rows or not m.layout]
+    """The named mistakes that can be made: rows are mixed up only where a call has several."""
+    named = [m for m in trial.op.mistakes if not m.words]
+    return [m for m in named if trial.candidate.takes_rows or not m.layout]
 
 
 def _rows_beside(trial: Trial) -> list[Evidence]:
@@ -103,7 +127,8 @@ def share_of(
 
     Elements that were not written say nothing of a formula. Rounding decides whether a row that is
     barely wrong fails: a quarter of the rows must be foreseen to fail, and a row that passed
-    contradicts only a prediction that is clearly wrong, and is not what the candidate gave. Rows of
+    contradicts only a prediction that is clearly wrong, and is not what the candidate gave; one of
+    a single class contradicts none, since compilers and people give that a path of its own. Rows of
     which it leaves open all that is wrong are left out. Neither they, nor extreme rows that it does
     not explain, may outnumber those that it does; and in most of these it must leave at most half
     of the error.
@@ -114,7 +139,7 @@ def share_of(
             judged += int((item.failed & item.computed & item.plain).sum())
             continue
         values, unsure, off, alike = _predicted(mistake, item)
-        if everywhere and _contradicted(item, off, alike):
+        if everywhere and item.sample.n > 1 and _contradicted(item, off, alike):
             return 0.0, 0
         failed = item.failed & item.computed
         undecided = alike & _left_open(item, unsure)

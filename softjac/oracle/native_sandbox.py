@@ -12,7 +12,7 @@ from softjac.oracle.batch import Batch
 from softjac.oracle.call import Call, Growth, Outcome
 from softjac.oracle.channel import ChildLostError
 from softjac.oracle.guard import NativePlan
-from softjac.oracle.process import ChildProcess, death
+from softjac.oracle.process import FRESH, ChildProcess, death
 from softjac.oracle.targets import symbol_hint
 
 __all__ = ["NativeSandbox"]
@@ -209,7 +209,7 @@ class NativeSandbox:
             setup,
             flags=["-S"],  # no other package is needed, and finding them takes time
             descriptors=[self._batch.descriptor],
-            environment={"MALLOC_PERTURB_": "132"},  # memory not written yet holds huge numbers
+            environment=FRESH,
         )
         self._is_ready = False
         return child

@@ -26,13 +26,15 @@ class Mistake:
 
     A prediction may be masked where rounding decides: where it is a finite number under the mask,
     any finite number may come of it; else anything. applies says where the prediction means
-    anything (a lost scale needs a scale); layout, that the mistake mixes up the rows of a call.
+    anything (a lost scale needs a scale); layout, that the mistake mixes up the rows of a call;
+    words, what is computed, where the id is "unknown": a formula without a name of its own.
     """
 
     id: str
     predict: Callable[[Sample], Array]
     applies: Callable[[Sample], bool] = _always
     layout: bool = False
+    words: str = ""
 
     @property
     def everywhere(self) -> bool:

@@ -23,13 +23,20 @@ if TYPE_CHECKING:
     from softjac.oracle.call import Outcome
 
 __all__ = [
+    "FRESH",
+    "FRESH_BYTE",
     "ChildProcess",
     "Patience",
     "death",
 ]
 
+# What candidates find in memory that nobody has written: of glibc, this in every byte.
+FRESH_BYTE = 0x7B
+FRESH = {"MALLOC_PERTURB_": str(0xFF ^ FRESH_BYTE)}
+
 _TICK = 0.05
 _END_SECONDS = 5.0
+_STACK_TICKS = 20
 _LOOKED_AT_BYTES, _TOLD_CHARACTERS = 1 << 16, 400
 _IDLE_SECONDS = 1.0  # longer than a process waits for a processor
 _FATAL = frozenset(("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"))
@@ -178,6 +185,19 @@ class ChildProcess:
         self._process.wait()
         self._channel.close()
         return self._status
+
+    def stack(self) -> str:
+        """The stacks of Python, of a child that has `faulthandler` print them at SIGUSR1."""
+        file, last = self._output.fileno(), -1  # whose place the child shares: no seeking
+        before = size = os.fstat(file).st_size
+        self._process.send_signal(signal.SIGUSR1)
+        for _ in range(_STACK_TICKS):
+            time.sleep(_TICK)
+            size = os.fstat(file).st_size
+            if before < size == last:
+                break
+            last = size
+        return os.pread(file, size - before, before).decode(errors="replace")
 
     def printed(self) -> str:
         """The end of what the child printed: its last few lines, each once."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import contextlib
 import contextvars
+import functools
 import queue
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from softjac.oracle import cache
 from softjac.oracle.call import Call, Growth, Outcome
 from softjac.oracle.channel import ChildLostError
 from softjac.oracle.interleaved import call_interleaved
-from softjac.oracle.process import ChildProcess, Patience, death
+from softjac.oracle.process import FRESH, ChildProcess, Patience, death
 from softjac.oracle.python_call import (
     Caller,
     LeftError,
@@ -31,7 +33,7 @@ from softjac.oracle.python_call import (
     soak,
 )
 from softjac.oracle.signature import Description
-from softjac.oracle.time_limit import TimeLimit
+from softjac.oracle.unfinished import UnfinishedError, ending
 
 __all__ = ["ChildSandbox", "LiveSandbox", "describe"]
 
@@ -51,7 +53,6 @@ class ChildSandbox:
         self._plan = plan
         self._library = library
         self._timeout = timeout
-        self._limit = TimeLimit(timeout)
         self._child: ChildProcess | None = None
         self.traits: Traits
 
@@ -105,17 +106,16 @@ class ChildSandbox:
         """The child's answers to a command, one of each call, the last made up if it ended."""
         answers: list[Any] = []
         child = self._ready_child()
-        seconds = self._limit.of(calls)
+        wait = functools.partial(child.wait, threads=threads)
         try:
             child.send((command, *arguments))
             while len(answers) < len(calls):
-                kind, answer = child.wait(seconds, threads=threads)
+                kind, answer = ending(wait, child.stack, self._timeout)
                 if kind == "answer":
                     answers.append(answer)
-                    seconds = self._limit.of(calls[len(answers) :])
-        except TimeoutError:
+        except UnfinishedError as unfinished:
             child.end(seconds=0)
-            answers.append(Outcome("hang", message=self._limit.exceeded(seconds)))
+            answers.append(unfinished.outcome)
         except (ChildLostError, ValueError, TypeError):
             answers.append(death(child))
             self.close()
@@ -142,7 +142,6 @@ class ChildSandbox:
                     raise CandidateError(f"{':'.join(source)} ends its process") from error
             else:
                 assert state == "ready"
-                self._limit.restart(traits.kind)
                 self.traits = traits
                 break
         self._child = child
@@ -158,15 +157,14 @@ class LiveSandbox:
 
     def __init__(self, plan: PythonPlan, library: Path, *, timeout: float) -> None:
         assert callable(plan.source)
-        self._limit = TimeLimit(timeout)
+        self._timeout = timeout
         self._caller = Caller(plan.source, plan, library)
         self.traits = Traits(plan.array or "numpy", plan.autodiff, sees_environment=False)
 
     def start(self) -> None:
         """Finds out which arrays the callable takes."""
-        for traits in self._apart(lambda put: put(self._caller.settle(tries=False)), []):
+        for traits in self._apart(lambda put: put(self._caller.settle(tries=False))):
             if not isinstance(traits, Outcome):  # which a hang is
-                self._limit.restart(traits.kind)
                 self.traits = traits
 
     def close(self) -> None:
@@ -186,7 +184,7 @@ class LiveSandbox:
                 for call in rest:
                     put(self._caller.make(call))
 
-            outcomes += self._apart(work, rest, notice)
+            outcomes += self._apart(work, notice)
         return outcomes
 
     def run_threads(self, calls: Sequence[Call], rounds: int = 1) -> list[Outcome]:
@@ -196,7 +194,7 @@ class LiveSandbox:
             for answer in call_together(self._caller, calls, rounds):
                 put(answer)
 
-        answer = self._apart(work, calls, threads=len(calls))[-1]
+        answer = self._apart(work, threads=len(calls))[-1]
         return answer if isinstance(answer, list) else [answer] * (len(calls) * rounds)
 
     def run_interleaved(self, calls: Sequence[Call]) -> list[Outcome]:
@@ -206,7 +204,7 @@ class LiveSandbox:
             for answer in call_interleaved(self._caller, calls):
                 put(answer)
 
-        answer = self._apart(work, calls, threads=len(calls))[-1]
+        answer = self._apart(work, threads=len(calls))[-1]
         return answer if isinstance(answer, list) else [answer]
 
     def run_blocked(self, calls: Sequence[Call]) -> list[Outcome]:
@@ -220,17 +218,16 @@ class LiveSandbox:
             for growth in soak(self._caller, call, count):
                 put(growth)
 
-        answers = self._apart(work, [call])
+        answers = self._apart(work)
         return answers[-1] if isinstance(answers[-1], Growth) else Growth(0, ending=answers[-1])
 
     def _apart(
         self,
         work: Callable[[Callable[[Any], None]], None],
-        calls: Sequence[Call],
         notice: Callable[[int], None] | None = None,
         threads: int = 1,
     ) -> list[Any]:
-        """All that `work` puts of these calls, done in a thread; a hang ends the list early."""
+        """All that `work` puts, done in a thread; a hang ends the list early."""
         answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         left = threading.Event()
 
@@ -242,36 +239,43 @@ class LiveSandbox:
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(_do, work, put), daemon=True)
         found: list[Any] = []
-        seconds = self._limit.of(calls)
+        wait = functools.partial(_next, answers, threads)
+        stack = functools.partial(_stack, thread)
         with quiet():
             thread.start()
             try:
-                while (answer := self._next(answers, seconds, threads)) is not _END:
+                while (answer := ending(wait, stack, self._timeout)) is not _END:
                     found.append(answer)
-                    seconds = self._limit.of(calls[len(found) :])
                     if notice is not None:
                         notice(len(found))
                 thread.join()
-            except TimeoutError:
-                found.append(Outcome("hang", message=self._limit.exceeded(seconds)))
+            except UnfinishedError as unfinished:
+                found.append(unfinished.outcome)
             finally:
                 left.set()
                 if thread.is_alive():
                     interrupt(thread, LeftError)
         return found
 
-    def _next(self, answers: queue.SimpleQueue[Any], seconds: float, threads: int) -> Any:
-        """The next answer; raises TimeoutError when it does not come in time."""
-        patience = Patience(seconds, time.process_time, threads=threads)
-        while True:
-            try:
-                return answers.get(timeout=_LOOK_SECONDS)
-            except queue.Empty:
-                if patience.is_over():
-                    raise TimeoutError from None
-
 
 _END = object()
+
+
+def _next(answers: queue.SimpleQueue[Any], threads: int, seconds: float) -> Any:
+    """The next answer; raises TimeoutError when it does not come in time."""
+    patience = Patience(seconds, time.process_time, threads=threads)
+    while True:
+        try:
+            return answers.get(timeout=_LOOK_SECONDS)
+        except queue.Empty:
+            if patience.is_over():
+                raise TimeoutError from None
+
+
+def _stack(thread: threading.Thread) -> str:
+    """The stack of a thread, the innermost frame first."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return "".join(traceback.format_stack(frame)[::-1]) if frame is not None else ""
 
 
 def _do(work: Callable[[Callable[[Any], None]], None], put: Callable[[Any], None]) -> None:
@@ -302,7 +306,11 @@ def _imported(source: tuple[str, str], dtype: str) -> tuple[ChildProcess, Descri
     child = ChildProcess(
         "softjac.oracle.python_worker",
         (source, [str(Path.cwd()), *sys.path]),
-        environment={**cache.xla(), **({"JAX_ENABLE_X64": "1"} if dtype == "float64" else {})},
+        environment={
+            **FRESH,
+            **cache.xla(),
+            **({"JAX_ENABLE_X64": "1"} if dtype == "float64" else {}),
+        },
     )
     try:
         kind, answer = child.wait(_IMPORT_SECONDS)

@@ -5,7 +5,9 @@ Started as `python -m softjac.oracle.python_worker DESCRIPTOR`.
 
 from __future__ import annotations
 
+import faulthandler
 import importlib.util
+import signal
 import sys
 import traceback
 import warnings
@@ -28,6 +30,7 @@ class _Python:
 
     def __init__(self, channel: Channel, source: tuple[str, str], path: list[str]) -> None:
         self._channel = channel
+        faulthandler.register(signal.SIGUSR1, all_threads=True)  # `ChildProcess.stack` asks
         sys.path[:] = path
         warnings.simplefilter("ignore")  # the candidate's own affair
         try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from softjac.oracle.call import Outcome
 from softjac.oracle.candidate import Candidate
 from softjac.oracle.plan import SCALES, Task
 
@@ -30,6 +32,7 @@ class Shapes:
     candidate: Candidate
     hung: set[int] = field(default_factory=set)
     ended: Counter[int] = field(default_factory=Counter)
+    uncompiled: float = math.inf  # the shortest length for which a compiler took too long
     tried: set[tuple[int, int]] = field(default_factory=set)
     _compiled: set[tuple[int, int]] = field(default_factory=set)
     _near: dict[tuple[int, int, int, int], int | None] = field(default_factory=dict)
@@ -57,9 +60,20 @@ class Shapes:
         self._compiled.add((n, rows))
         return new
 
+    def note(self, n: int, outcome: Outcome, timeout: float) -> None:
+        """Keeps in mind what speaks against more calls of a length."""
+        if outcome.status == "hang":
+            self.hung.add(n)
+        elif outcome.status == "compiling" or outcome.seconds > timeout:
+            self.uncompiled = min(self.uncompiled, n)
+        elif outcome.status in ("exit", "lost"):
+            self.ended[n] += 1
+
     def suits(self, task: Task) -> bool:
         """Whether the candidate's preconditions admit this task, and its length is not retired."""
         if task.n in self.hung or len(self.hung) >= HANGS or self.ended[task.n] >= ENDS:
+            return False
+        if task.n >= self.uncompiled:
             return False
         rows = task.size * task.layout.blocks if self.candidate.takes_rows else 1
         return self.candidate.allows(task.n, rows, self.strides(task))

@@ -8,8 +8,9 @@ import ml_dtypes
 import numpy as np
 
 from softjac.oracle.guard import POISON
+from softjac.oracle.process import FRESH_BYTE
 
-__all__ = ["held_before", "storage"]
+__all__ = ["fresh", "held_before", "storage"]
 
 
 def storage(name: str) -> np.dtype[Any]:
@@ -22,3 +23,9 @@ def held_before(name: str, poison: Literal["nan", "finite"]) -> float:
     dtype = storage(name)
     pattern = np.array([POISON[name][poison]], f"u{dtype.itemsize}")
     return float(pattern.view(dtype).astype(np.float64)[0])
+
+
+def fresh(name: str) -> float:
+    """What each element of a Python candidate's new array holds: nobody computes it."""
+    dtype = storage(name)
+    return float(np.full(dtype.itemsize, FRESH_BYTE, np.uint8).view(dtype).astype(np.float64)[0])

@@ -43,10 +43,11 @@ def remarkable(trial: Trial) -> list[Task]:
     if trial.compiles:
         return []
     found = []
-    for chunk in trial.chunks(list(_affordable(trial))):
+    tasks = list(_affordable(trial))
+    for chunk in trial.chunks(tasks) if not trial.shapes.hung else ([task] for task in tasks):
         if len(trial.shapes.ended) > ENDING:
             break
-        batches = trial.run(chunk)
+        batches = trial.run([task for task in chunk if trial.allows(task)])  # hangs retire lengths
         found += [batch.task for batch in batches if not _is_about_right(trial, batch)]
     return found
 

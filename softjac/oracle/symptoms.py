@@ -12,7 +12,7 @@ from softjac.oracle.counterexample import fails_anew
 from softjac.oracle.failure import Batch, Failure, bits
 from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
 from softjac.oracle.plan import ROOMY
-from softjac.oracle.storage import held_before
+from softjac.oracle.storage import fresh, held_before
 from softjac.oracle.trial import Trial
 
 __all__ = ["explain_by_chance", "explain_by_symptom"]
@@ -37,6 +37,7 @@ def explain_by_symptom(trial: Trial) -> Iterator[Explained]:
         if identifier:
             yield identifier, 1.0, failure.told()
     yield from _of_output(trial)
+    yield from _of_new_memory(trial)
     yield from _of_state(trial)
     yield from _of_threads(trial)
     yield from _of_aliasing(trial)
@@ -170,12 +171,27 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
                 name, words = "nondeterministic", "depends on what the stack held before the call"
             yield name, 1.0, words
         return
+    yield _not_written(kept, mine[0].told())
+
+
+def _of_new_memory(trial: Trial) -> Iterator[Explained]:
+    """An array that a Python callable made itself, of which some elements were never written."""
+    if trial.candidate.kind != "python":
+        return
+    held = fresh(trial.candidate.dtype)
+    values = [f for f in trial.failures if f.kind == "value" and f.check != "threads"]
+    kept = [failure.batch.got[failure.row] == held for failure in values]
+    if any(places.any() for places in kept):
+        yield _not_written(kept, "elements of its result hold what new memory is filled with")
+
+
+def _not_written(kept: list[Array], words: str) -> Explained:
+    """The name of what was not written, from the elements of some rows that still are as before."""
     for lanes in VECTOR_LENGTHS:
         if not any(places[: places.size // lanes * lanes].any() for places in kept):
             words = f"only the last n mod {lanes} elements of a row are not written"
-            yield "tail-not-written", 1.0, words
-            return
-    yield "output-not-written", 1.0, mine[0].told()
+            return "tail-not-written", 1.0, words
+    return "output-not-written", 1.0, words
 
 
 def _differs_by_chance(trial: Trial, failure: Failure) -> bool:

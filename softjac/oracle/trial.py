@@ -231,10 +231,7 @@ class Trial:
         processor = sum(outcome.processor for outcome in outcomes)
         batch = Batch(task, inputs, [], got, ok, seconds, processor)
         for number, outcome in enumerate(outcomes):
-            if outcome.status == "hang":
-                self.shapes.hung.add(task.n)
-            elif outcome.status in ("exit", "lost"):
-                self.shapes.ended[task.n] += 1
+            self.shapes.note(task.n, outcome, self.timeout)
             if happened := list(incidents_of(outcome, shape, self.dtype)):
                 bare = replace(outcome, output=None) if got.size else outcome
                 batch.outcomes.append(bare)

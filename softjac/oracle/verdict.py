@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -233,6 +234,9 @@ def _report(trial: Trial, results: list[CheckResult]) -> Report:
             f"returned an error for {counted(len(refused), 'call')} that --assume does not exclude"
         )
         limits.append(f"{told}, first n = {n}")
+    if trial.shapes.uncompiled < math.inf:
+        words = f"n = {trial.shapes.uncompiled} and more tried once at most"
+        limits.append(f"{words}: a call took more than {trial.timeout:g} s, to compile or trace")
     if len(lengths) < 3:
         limits.append(f"only {counted(len(lengths), 'length')} above 1 could be tried")
     limits += [f"only where {condition}" for condition in candidate.assumptions]

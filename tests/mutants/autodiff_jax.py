@@ -271,3 +271,30 @@ def jax_shifts_at_the_address(x):
         rows = numbers.reshape(x.shape)
         rows -= rows.max(axis=-1, keepdims=True)
     return jax.nn.softmax(x, axis=-1)
+
+
+@jax.jit
+def jax_maximum_from_zero(x):
+    """The maximum is reduced from 0, as a sum is; of one class XLA drops the 0 again.
+
+    @softmax | values | max-from-constant | array jax
+    """
+    zero = jnp.zeros((), x.dtype)
+    e = jnp.exp(x - jax.lax.reduce(x, zero, jax.lax.max, (1,))[:, None])
+    return e / e.sum(axis=1, keepdims=True)
+
+
+@jax.jit
+def jax_chunks_never_rescaled(x):
+    """An online sum over chunks of 128 that is left as it was when the maximum rises.
+
+    @softmax | values | unknown | array jax
+    """
+    m = jnp.full((x.shape[0], 1), -jnp.inf, x.dtype)
+    total = jnp.zeros((x.shape[0], 1), x.dtype)
+    for start in range(0, x.shape[1], 128):
+        chunk = x[:, start : start + 128]
+        m = jnp.maximum(m, chunk.max(axis=1, keepdims=True))
+        shift = jnp.where(jnp.isneginf(m), 0, m)
+        total = total + jnp.exp(chunk - shift).sum(axis=1, keepdims=True)
+    return jnp.exp(x - m) / total

@@ -8,12 +8,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 from softjac import verify
 from softjac.oracle import checks, sandbox
 from softjac.oracle.arrays import ArrayKind
+from softjac.oracle.call import Outcome
 from softjac.oracle.candidate import load, open_sandbox
 from softjac.oracle.failure import Batch
 from softjac.oracle.inputs import Row, make
@@ -21,7 +23,7 @@ from softjac.oracle.ops import OPS
 from softjac.oracle.plan import EFFORTS, SCALES, Effort, Task, edges, lengths, tasks
 from softjac.oracle.precision import PRECISIONS
 from softjac.oracle.probe import _may_sum_afresh, probe
-from softjac.oracle.shapes import ENDS
+from softjac.oracle.shapes import ENDS, Shapes
 from softjac.oracle.sweep import remarkable
 from softjac.oracle.trial import FEW_LENGTHS, Trial
 from softjac.oracle.verdict import replay
@@ -113,6 +115,47 @@ def test_what_ends_a_long_series_of_calls_is_a_failure(
         result = checks.CHECKS["resources"](trial)()
     assert result.status == "fail"
     assert [failure.kind for failure in trial.failures] == [kind]
+
+
+def test_the_look_at_every_length_ends_where_calls_hang(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A function that hangs at every ninth length is not waited for at each of them."""
+    source = tmp_path / "hangs.c"
+    source.write_text(
+        f"#include <math.h>\n{SUM} void f{VJP} {{ while (n > 30 && n % 9 == 2);\n"
+        "float s = 0; for (size_t i = 0; i < n; i++) s += y[i] * dy[i];\n"
+        "for (size_t i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - s); }"
+    )
+    noted: list[str] = []
+    note = Shapes.note
+
+    def counting(shapes: Shapes, n: int, outcome: Outcome, timeout: float) -> None:
+        noted.append(outcome.status)
+        note(shapes, n, outcome, timeout)
+
+    monkeypatch.setattr(Shapes, "note", counting)
+    report = verify(
+        f"{source}:f", op="softmax_vjp", prototype=f"void f{VJP}", effort="quick", timeout=0.3
+    )
+    assert [diagnosis.id for diagnosis in report.diagnoses] == ["hang"]
+    assert 3 <= noted.count("hang") <= 8
+
+
+def test_what_is_slow_to_compile_is_left_out_and_not_refused() -> None:
+    """JAX traces long rows for longer than the time limit: that is no hang."""
+
+    @jax.jit
+    def unrolled(x: Any) -> Any:
+        begin = time.monotonic()
+        while x.shape[-1] > 4000 and time.monotonic() < begin + 1.0:
+            jax.eval_shape(jax.nn.softmax, jax.ShapeDtypeStruct(x.shape, x.dtype))
+            jax.clear_caches()
+        return jax.nn.softmax(x)
+
+    report = verify(unrolled, op="softmax", array="jax", effort="quick", timeout=0.5)
+    assert report.verdict == "verified"
+    assert any("and more tried once at most" in limit for limit in report.limits)
 
 
 def test_a_candidate_too_slow_for_rows_that_tell_is_not_verified() -> None:

@@ -131,10 +131,11 @@ BEHAVIOUR: dict[str, Entry] = {
         "without it.",
     ),
     "unknown": Entry(
-        "No known mistake explains the failures.",
-        "The results are outside their bounds, and none of the known mistakes predicts them "
-        "well enough to be named. The evidence describes where the failures lie: which rows, "
-        "positions, lengths and sizes of the inputs.",
+        "No mistake that has a name explains the failures.",
+        "The results are outside their bounds, and none of the mistakes that have a name predicts "
+        "them well enough. The evidence tells the formula that was computed, where one is found "
+        "(an online sum that is not rescaled, say), or else where the failures lie: at which "
+        "lengths, in which rows and elements.",
         "Start from the smallest counterexample and compare intermediate results (maximum, sum, "
         "dot product) with the reference.",
     ),

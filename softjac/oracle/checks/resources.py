@@ -18,7 +18,7 @@ def check(trial: Trial) -> Result:
     once = max(trial.pace.predicted(task.n), 2e-5) * call.rows
     grown = trial.sandbox.soak(call, int(min(trial.effort.soak, max(50, 2.0 / once))))
     trial.calls += grown.calls
-    if grown.ending is not None and grown.ending.status not in ("ok", "refused"):
+    if grown.ending is not None and grown.ending.status not in ("ok", "refused", "compiling"):
         few = {role: array[: call.rows] for role, array in inputs.items()}
         with trial.aside():
             batch = trial.gather(task, few, [grown.ending])

@@ -113,7 +113,7 @@ def _compare(trial: Trial, alone: list[Batch], outcomes: list[Outcome]) -> None:
     for number, outcome in enumerate(outcomes):
         expected = alone[number % len(alone)]
         batch = trial.gather(expected.task, expected.inputs, [outcome])
-        if outcome.status not in ("ok", "refused"):
+        if outcome.status not in ("ok", "refused", "compiling"):
             failure = Failure("threads", outcome.status, batch, 0, outcome.message, outcome)
             trial.failures.append(failure)
         elif (bits(batch.got) != bits(expected.got)).any():

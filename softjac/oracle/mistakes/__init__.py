@@ -16,6 +16,7 @@ from softjac.oracle.mistakes.log_forward import (
     log_of_wrong_sums,
     log_shifted_once,
 )
+from softjac.oracle.mistakes.nameless import nameless_forward, nameless_log_forward
 from softjac.oracle.mistakes.product import log_softmax_jvp, log_softmax_vjp, softmax_product
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "log_softmax_jacobian",
     "log_softmax_jvp",
     "log_softmax_vjp",
+    "nameless_forward",
+    "nameless_log_forward",
     "softmax",
     "softmax_jacobian",
     "softmax_product",

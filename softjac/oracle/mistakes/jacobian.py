@@ -9,6 +9,7 @@ import numpy as np
 
 from softjac.oracle.mistakes.arithmetic import Array, has_scale, underflow, unknown_at, unsure
 from softjac.oracle.mistakes.forward import wrong_probabilities
+from softjac.oracle.mistakes.nameless import nameless_jacobian, nameless_log_jacobian
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
 
@@ -41,6 +42,7 @@ def softmax_jacobian() -> tuple[Mistake, ...]:
         _of("log-softmax-formula", lambda y: _eye(y) - y[:, None, :]),
         _of("log-softmax-formula", lambda y: _eye(y) - y[:, :, None]),
         *_common(right),
+        *nameless_jacobian(),
     )
 
 
@@ -73,6 +75,7 @@ def log_softmax_jacobian() -> tuple[Mistake, ...]:
         _of("missing-dot", _eye),
         Mistake("logits-for-probabilities", at_logarithms),
         *_common(right),
+        *nameless_log_jacobian(),
     )
 
 

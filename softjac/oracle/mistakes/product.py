@@ -22,6 +22,7 @@ from softjac.oracle.mistakes.arithmetic import (
     unsure,
 )
 from softjac.oracle.mistakes.forward import wrong_probabilities
+from softjac.oracle.mistakes.nameless import nameless_product
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
 
@@ -100,6 +101,7 @@ def _product(form: Product) -> tuple[Mistake, ...]:
         Mistake("last-row-only", lambda s: form(s, form.of(s)[-1:]), layout=True),
         Mistake("wrong-axis", lambda s: form(s, _across(form, s)), layout=True),
         *(made for lanes in VECTOR_LENGTHS for made in _located(form, lanes)),
+        *nameless_product(form, form.of),
     )
 
 

@@ -72,5 +72,6 @@ OP = Op(
         *mistakes.log_of_padded(),
         *mistakes.log_shifted_once(),
         *mistakes.forward(mistakes.log),
+        *mistakes.nameless_log_forward(),
     ),
 )

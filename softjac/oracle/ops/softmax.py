@@ -50,5 +50,6 @@ OP = Op(
         Mistake("softmax-twice", lambda s: mistakes.softmax(s.y)),
         Mistake("log-softmax-formula", lambda s: s.log_y),
         *mistakes.forward(lambda probabilities: probabilities),
+        *mistakes.nameless_forward(),
     ),
 )
