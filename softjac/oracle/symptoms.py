@@ -156,12 +156,13 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
     held = held_before(trial.candidate.dtype, "finite")
     trial.judge([failure.batch for failure in mine if failure.batch.exact is None])
     kept = [_kept(failure, held) for failure in mine]
+    unit = max(trial.precision.u, trial.precision.u_out)
+    if _adds(mine, kept, held, unit):
+        yield "accumulates", 1.0, mine[0].told()
+        return
     if not any(places.any() for places in kept):
         by_state = any(failure.kind == "state" for failure in trial.failures)
-        unit = max(trial.precision.u, trial.precision.u_out)
-        if any(_is_added(failure, held, unit) for failure in mine):
-            yield "accumulates", 1.0, mine[0].told()
-        elif not by_state:
+        if not by_state:
             untouched = any((f.batch.got[f.row] == held).all() for f in mine)
             name = "output-not-written" if untouched else "accumulates"
             words = mine[0].told()
@@ -192,6 +193,17 @@ def _not_written(kept: list[Array], words: str) -> Explained:
             words = f"only the last n mod {lanes} elements of a row are not written"
             return "tail-not-written", 1.0, words
     return "output-not-written", 1.0, words
+
+
+def _adds(failures: list[Failure], kept: list[Array], held: float, unit: float) -> bool:
+    """Whether right answers were added to what the output held, wherever that would show."""
+    if not any(_is_added(failure, held, unit) for failure in failures):
+        return False
+    return not any(
+        failure.batch.exact is not None
+        and (places & (np.abs(failure.batch.exact[failure.row]) > unit * abs(held))).any()
+        for failure, places in zip(failures, kept, strict=True)
+    )
 
 
 def _differs_by_chance(trial: Trial, failure: Failure) -> bool:

@@ -60,9 +60,8 @@ def _rows(trial: Trial, items: list[Evidence]) -> Iterator[str]:
         yield "in every row"
         return
     yield f"in {failed.mean():.0%} of the rows"
-    if len({item.got.shape[1] for item in items}) > 1 and not any(
-        item.failed[0] for item in items if item.batch.rows > 1 and item.failed.any()
-    ):
+    several = [item.failed for item in items if item.batch.rows > 1 and item.failed.any()]
+    if len(several) > 1 and not any(rows[0] for rows in several):
         yield "never in a call's first"
     specs = [spec for item in items for spec in item.batch.task.specs()]
     kinds = {"logits": [spec.logits for spec in specs]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -102,9 +103,9 @@ def body(sample: Sample, lanes: int) -> Array:
 def misread(lanes: int) -> tuple[Callable[[int], Array], ...]:
     """Which element is read in place of each, where a pointer over vectors is not advanced.
 
-    Never, never before the tail, every other time, and back to the start for the tail.
+    Never, never before the tail, only every second or fourth time, and back to the start for the
+    tail.
     """
-    twice = 2 * lanes
 
     def never(n: int) -> Array:
         return np.arange(n) % lanes
@@ -113,16 +114,15 @@ def misread(lanes: int) -> tuple[Callable[[int], Array], ...]:
         place = np.arange(n)
         return np.where(place < n // lanes * lanes, place % lanes, place)
 
-    def every_other(n: int) -> Array:
-        place = np.arange(n)
-        late = (place % twice >= lanes) & (place < n // twice * twice)
-        return np.where(late, place - lanes, place)
+    def within(several: int, n: int) -> Array:
+        place, step = np.arange(n), several * lanes
+        return np.where(place < n // step * step, place // step * step + place % lanes, place)
 
     def tail_from_start(n: int) -> Array:
         place, start = np.arange(n), n // lanes * lanes
         return np.where(place >= start, place - start, place)
 
-    return never, before_tail, every_other, tail_from_start
+    return never, before_tail, partial(within, 2), partial(within, 4), tail_from_start
 
 
 def longer(lanes: int, sample: Sample) -> bool:

@@ -31,6 +31,11 @@ def softmax_jacobian() -> tuple[Mistake, ...]:
 
         return made
 
+    def of_batch(sample: Sample, reduced: Callable[..., Array]) -> Array:
+        outer = sample.y[:, :, None] * sample.y[:, None, :]
+        made = _eye(sample.y) * sample.y[:, None, :] - reduced(outer, axis=0)
+        return _flat(sample, made)
+
     right = matrix(lambda y: y * (1.0 - y), -1.0)
     return (
         _of("diagonal-only", matrix(lambda y: y * (1.0 - y), 0.0)),
@@ -41,6 +46,8 @@ def softmax_jacobian() -> tuple[Mistake, ...]:
         _of("missing-probability-factor", matrix(lambda y: 1.0 - y, -1.0)),
         _of("log-softmax-formula", lambda y: _eye(y) - y[:, None, :]),
         _of("log-softmax-formula", lambda y: _eye(y) - y[:, :, None]),
+        Mistake("batch-reduced", partial(of_batch, reduced=np.sum), layout=True),
+        Mistake("batch-reduced", partial(of_batch, reduced=np.mean), layout=True),
         *_common(right),
         *nameless_jacobian(),
     )

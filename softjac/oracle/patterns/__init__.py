@@ -39,7 +39,7 @@ PATTERNS = (
     places.exchanged,
     places.largest,
     precision.few_bits,
-    precision.logarithm,
+    precision.of_sum,
     sums.stalls,
     sizes.lengths,
     precision.offset,

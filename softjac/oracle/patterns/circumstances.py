@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -182,11 +183,12 @@ def fresh(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
 
 
 def _wrong_after(trial: Trial, others: list[Task], alone: list[Task]) -> list[Task]:
-    """Those of these calls that are wrong after the others."""
-    after = _again(trial, [*others[::-1], *alone])[len(others) :]
+    """Those of these calls that are wrong after the others, and one of their own shape."""
+    pairs = [one for task in alone for one in (replace(task, seed=task.seed + 1), task)]
+    after = _again(trial, [*others[::-1], *pairs])[len(others) + 1 :: 2]
     if not any(batch.failed().any() for batch in after):  # the process may be another by now
         with trial.anew():
-            after = _again(trial, [*others, *alone])[len(others) :]
+            after = _again(trial, [*others, *pairs])[len(others) + 1 :: 2]
     return [task for task, batch in zip(alone, after, strict=True) if batch.failed().any()]
 
 

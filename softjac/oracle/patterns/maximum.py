@@ -83,6 +83,9 @@ def of_calls(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             return
         if together.failed().tolist() != [False, True, True, True]:
             return
+        level = ask(trial, logits[[0] * 4], vector)
+        if level is None or level.failed().any():
+            return  # a matter of other rows, wherever they lie
         rising = ask(trial, logits[::-1], vector)
         if rising is not None and rising.failed().tolist() == [False, True, True, True]:
             words = "rows far below or above the first of a call are wrong, and right alone"

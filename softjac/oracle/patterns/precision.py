@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from softjac.oracle.evidence import Evidence, wrong_places
 from softjac.oracle.failure import counted
 from softjac.oracle.inquiry import ask
+from softjac.oracle.patterns.sizes import sound_lengths
 from softjac.oracle.trial import Trial
 
 __all__ = [
@@ -17,8 +18,8 @@ __all__ = [
     "NARROWER",
     "few_bits",
     "have_bits",
-    "logarithm",
     "narrower",
+    "of_sum",
     "offset",
     "too_late",
     "twice",
@@ -109,22 +110,33 @@ def few_bits(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             return
 
 
-def logarithm(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
-    """log_softmax at the largest logit, which is the logarithm of the sum alone, has few bits."""
-    if trial.op.name != "log_softmax":
+def of_sum(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
+    """What is made of the sum has few bits: its logarithm, its reciprocal, or the sum itself.
+
+    At the largest logit, whose exponential is 1, it is the result alone.
+    """
+    forms: dict[str, Callable[[Array], Array]]
+    if trial.op.name == "log_softmax":
+        forms = {"the logarithm of the sum": lambda top: -top}
+    elif trial.op.name == "softmax":
+        forms = {"the reciprocal of the sum": lambda top: top, "the sum": lambda top: 1.0 / top}
+    else:
         return
     wrong, right = [np.empty(0)], [np.empty(0)]
     for item in items:
         top = item.sample.gap == 0.0
         for rows, shown in ((item.failed, wrong), (item.passed, right)):
             kept = rows & item.plain
-            shown.append(-item.got[kept][top[kept]])
-    others = np.concatenate(right)
-    for bits in NARROWER.get(trial.precision.name, ()):
-        if have_bits(np.concatenate(wrong), bits, 0.0):
-            if not others.any() or have_bits(others, bits, 0.0, least=1):
-                yield "low-precision", 1.0, f"the logarithm of the sum has {bits} bits"
-            return
+            shown.append(item.got[kept][top[kept]])
+    for noun, form in forms.items():
+        few, others = form(np.concatenate(wrong)), form(np.concatenate(right))
+        unit = 0.0 if noun != "the sum" else trial.precision.u  # of a division
+        for bits in NARROWER.get(trial.precision.name, ()):
+            if have_bits(few, bits, unit):
+                if not others.any() or have_bits(others, bits, unit, least=1):
+                    yield "low-precision", 1.0, f"{noun} has {bits} bits"
+                    return
+                break
 
 
 def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
@@ -160,7 +172,7 @@ def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     failing = {item.sample.n for item in wrong_ones}
     if too_late(trial, min(failing)):
         return
-    sound = trial.lengths.keys() - trial.wrong_lengths
+    sound = sound_lengths(trial)
     if not few and any(min(failing) < n < max(failing) for n in sound):
         return  # a matter of lengths
     if (5 * off_bound > elements or few) and not _goes_by_place(trial):

@@ -13,7 +13,7 @@ from softjac.oracle.patterns.weights import counts_of
 from softjac.oracle.plan import EDGED, VOCABULARIES, Task
 from softjac.oracle.trial import Trial
 
-__all__ = ["between", "lengths", "offsets", "round_lengths", "strides"]
+__all__ = ["between", "lengths", "offsets", "round_lengths", "sound_lengths", "strides"]
 
 Explained = tuple[str, float, str]
 
@@ -46,8 +46,13 @@ def _split(trial: Trial) -> tuple[set[int], set[int]]:
     values = [f for f in trial.failures if f.kind in ("value", "relation")]
     failing = {f.batch.task.n for f in values if f.check != "threads"} | trial.wrong_lengths
     spoilt = {failure.batch.task.n for failure in values}  # by threads, too
+    return failing, sound_lengths(trial) - failing - spoilt
+
+
+def sound_lengths(trial: Trial) -> set[int]:
+    """The lengths at which enough rows were right, and none wrong."""
     few = {n for n, rows in trial.lengths.items() if rows < ENOUGH_ROWS}
-    return failing, trial.lengths.keys() - failing - spoilt - few - {*VOCABULARIES, *EDGED}
+    return trial.lengths.keys() - trial.wrong_lengths - few - {*VOCABULARIES, *EDGED}
 
 
 def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
@@ -76,7 +81,15 @@ def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         yield "unknown", 1.0, f"{words}: it is no matter of the length"
         return
     edge = next((edge for edge in (2**15, 2**16) if abs(below + 1 - edge) <= 2), None)
-    if not above and edge is not None and _is_cut(trial, low + BEYOND, edge):
+    if (
+        not above
+        and edge is not None
+        and (
+            _is_cut(trial, low + BEYOND, edge)
+            or _is_harmed_beyond(trial, low + BEYOND, edge)
+            or _spares_first(trial)
+        )
+    ):
         yield "index-overflow", 1.0, f"wrong from n = {low} on, right up to n = {below}"
     else:
         until = f"to {high} only" if high < most else "on"
@@ -134,6 +147,22 @@ def _is_cut(trial: Trial, n: int, edge: int) -> bool:
         bool((np.abs(counts - within) < 0.02).all())
         for within in (places < edge, places < n - edge)
     )
+
+
+def _is_harmed_beyond(trial: Trial, n: int, edge: int) -> bool:
+    """Whether what is wrong in a row begins where as many elements are left, or at the edge."""
+    batch = ask(trial, np.zeros((1, n)), (np.arange(n) % 2.0)[None])
+    if batch is None or batch.exact is None or batch.judged is None:
+        return False
+    wrong = np.flatnonzero(np.abs(batch.got[0] / batch.exact[0] - 1.0) > 0.5)
+    return bool(wrong.size) and int(wrong[0]) in (edge, n - edge)
+
+
+def _spares_first(trial: Trial) -> bool:
+    """Whether it is never the first row of a call that is wrong, as where a stride did not fit."""
+    values = [f.batch for f in trial.failures if f.kind == "value" and f.check != "threads"]
+    several = [batch.failed() for batch in values if batch.rows > 1]
+    return bool(several) and len(several) == len(values) and not any(f[0] for f in several)
 
 
 def _worst(trial: Trial, n: int) -> float:

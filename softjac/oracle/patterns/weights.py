@@ -50,6 +50,7 @@ def places(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     if not _stays(trial, longest, wrong[longest][1], step=-1):
         return  # each element has a number of its own
     yield from _tail(wrong, counts)
+    yield from _counted_again(wrong, counts)
     yield from _lanes(wrong)
     if all(count.size == n and abs(count.sum() - n) < 0.5 for n, (_, count) in wrong.items()):
         n, (_, count) = max(wrong.items())
@@ -131,6 +132,37 @@ def _tail(wrong: Counts, counts: Counts) -> Iterator[Explained]:
             return
 
 
+def _counted_again(wrong: Counts, counts: Counts) -> Iterator[Explained]:
+    """To fill the last vector or block, the last element is taken again, or those before the tail.
+
+    The latter is what a load that ends with the row brings, if the lanes counted before stay in it.
+    """
+    for lanes in (*VECTORS, *BLOCKS):
+        if min(len(wrong), sum(n % lanes > 0 for n in counts)) < 2:
+            continue
+        if all(
+            (c == np.where(p == n - 1, 1 + -n % lanes, 1)).all() for n, (p, c) in counts.items()
+        ):
+            yield (
+                "tail-leaks-in",
+                1.0,
+                f"the last element fills the last {lanes}, and is summed again",
+            )
+            return
+        if all((c == 1.0 + _before_tail(p, n, lanes)).all() for n, (p, c) in counts.items()):
+            words = (
+                f"elements before the last n mod {lanes} are in the last {lanes}, and summed again"
+            )
+            yield "tail-leaks-in", 1.0, words
+            return
+
+
+def _before_tail(place: Array, n: int, lanes: int) -> Array:
+    """Which places are before the tail, and in the vector that ends with the row."""
+    whole = n // lanes * lanes
+    return np.asarray((place >= n - lanes) & (place < whole) & (whole < n))
+
+
 def _lanes(wrong: Counts) -> Iterator[Explained]:
     """The same lanes of every whole vector are not counted, or twice."""
     whole = {n: count for n, (place, count) in wrong.items() if place.size == n}
@@ -162,7 +194,8 @@ def rows(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         whole = np.rint(counts)
         if np.abs(counts - whole).max() < 0.02 and (whole > 1.0).any() and (whole > 0.0).all():
             shown = ", ".join(f"{int(count)}" for count in whole)
-            yield name, 1.0, f"of {ROWS} equal rows the sums count {shown}"
+            most = (whole > 1.0).sum() >= ROWS - 1  # but for the first, or for one
+            yield name if most else "unknown", 1.0, f"of {ROWS} equal rows the sums count {shown}"
         elif op.vector is not None:
             yield from _taken_from(trial, n)
         return
