@@ -26,6 +26,9 @@ __all__ = [
 Array = np.ndarray[Any, np.dtype[Any]]
 
 ENOUGH = 0.95  # of the failing rows
+# Of formulas in words that explain the same, so many are told.
+ALIKE = 2
+
 # What only a vector loop does is not said where a formula for any row explains as much.
 IN_VECTORS = ("pointer-not-advanced", "tail-ignored", "tail-leaks-in")
 
@@ -75,11 +78,11 @@ def explain_in_words(trial: Trial) -> list[tuple[str, float, str]]:
     told = [mistake for mistake in trial.op.mistakes if mistake.words]
     for everywhere, enough, least, alone in ((True, ENOUGH, 1, ""), (False, 1.0, 3, ", alone")):
         shares = [share_of(mistake, items, everywhere=everywhere) for mistake in told]
-        (share, rows), place = max((found, -place) for place, found in enumerate(shares))
+        share, rows = max(shares)
         if share >= enough and rows >= least:
-            mistake = told[-place]
+            alike = [m.words for m, found in zip(told, shares, strict=True) if found[0] == share]
             of = f"the same on {share:.0%} of {counted(rows, 'failing row')}{alone}"
-            return [(mistake.id, share, f"{mistake.words}: {of}")]
+            return [("unknown", share, f"{', or '.join(alike[:ALIKE])}: {of}")]
     return []
 
 
@@ -134,6 +137,8 @@ def share_of(
     of the error.
     """
     explained = foreseen = judged = telling = nearer = left_open = strays = 0
+    failing = sum(int((item.failed & item.computed).sum()) for item in items)
+    spared = (1.0 - ENOUGH) * failing if everywhere else 0.0  # so many rows may be unexplained
     for item in items:
         if not mistake.applies(item.sample):
             judged += int((item.failed & item.computed & item.plain).sum())
@@ -155,7 +160,7 @@ def share_of(
         made = np.where(unsure | (values == item.exact) | faint, item.exact, values)
         foreseen += int(item.refutes(made, counts & alike & (off <= 1.0)).sum())
         foreseen += int((counts & alike & ~(off <= 1.0)).sum())
-        if judged > 20 and explained < 0.5 * judged:
+        if judged - explained > spared:
             return 0.0, judged
     if 4 * foreseen < judged or 2 * nearer < explained or not telling:
         return 0.0, judged

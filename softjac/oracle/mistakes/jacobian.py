@@ -9,7 +9,11 @@ import numpy as np
 
 from softjac.oracle.mistakes.arithmetic import Array, has_scale, underflow, unknown_at, unsure
 from softjac.oracle.mistakes.forward import wrong_probabilities
-from softjac.oracle.mistakes.nameless import nameless_jacobian, nameless_log_jacobian
+from softjac.oracle.mistakes.nameless import (
+    nameless_jacobian,
+    nameless_log_jacobian,
+    nameless_probabilities,
+)
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
 
@@ -115,6 +119,10 @@ def _common(right: Matrix) -> tuple[Mistake, ...]:
         *(
             Mistake(name, partial(from_wrong, formula=formula), _from_logits, layout)
             for name, formula, layout in wrong_probabilities()
+        ),
+        *(
+            Mistake("unknown", partial(from_wrong, formula=formula), _from_logits, words=words)
+            for words, formula in nameless_probabilities()
         ),
     )
 

@@ -20,6 +20,7 @@ __all__ = [
     "nameless_jacobian",
     "nameless_log_forward",
     "nameless_log_jacobian",
+    "nameless_probabilities",
     "nameless_product",
 ]
 
@@ -35,12 +36,12 @@ LIMITS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 def nameless_forward() -> tuple[Mistake, ...]:
     """What softmax may give, in words."""
-    return _told(_probabilities())
+    return _told(nameless_probabilities())
 
 
 def nameless_log_forward() -> tuple[Mistake, ...]:
     """What log_softmax may give, in words."""
-    return _told((*_logarithms(), *((words, _log_of(f)) for words, f in _probabilities())))
+    return _told((*_logarithms(), *((words, _log_of(f)) for words, f in nameless_probabilities())))
 
 
 def nameless_product(form: Callable[[Sample, Array], Array], of: Formula) -> tuple[Mistake, ...]:
@@ -151,8 +152,8 @@ def _total(sample: Sample) -> Array:
     return np.asarray(_weights(sample).sum(axis=1, keepdims=True))
 
 
-def _probabilities() -> Iterator[Told]:
-    """Formulas in place of exp(z - max z) / Σ exp(z_j - max z)."""
+def nameless_probabilities() -> Iterator[Told]:
+    """Words and formula of what people write in place of exp(z - max z) / Σ exp(z_j - max z)."""
     yield "exp(x - max x), not divided by its sum", _weights
     yield "the sigmoid of each logit", lambda s: 1.0 / (1.0 + np.exp(-s.z))
     yield "1 everywhere", lambda s: unknown_at(~np.isfinite(s.z), np.ones_like(s.z))
@@ -171,8 +172,7 @@ def _probabilities() -> Iterator[Told]:
     yield "divided by the root of the sum", lambda s: _weights(s) / np.sqrt(_total(s))
     yield "divided by the root of the sum of squares", _over_length
     yield "equal largest logits are counted once in the sum", _ties_once
-    for noun, reduced in (("smallest", np.min), ("mean", np.mean), ("middle", _middle)):
-        words = f"the {noun} logit is taken off, not the largest"
+    for words, reduced in _shifts():
         yield words, partial(_shifted_by, reduced=reduced)
     for block in BLOCKS:
         after = "after each element" if block == 1 else f"after each {block} elements"
@@ -208,6 +208,15 @@ def _logarithms() -> Iterator[Told]:
     yield "a logarithm to base 10", lambda s: -s.gap - np.log10(_total(s))
     yield "the whole to base 2", lambda s: s.log_y / np.log(2.0)
     yield "the logarithm of the sum is added", lambda s: -s.gap + s.log_sum
+
+    for words, reduced in _shifts():
+        yield words, partial(_log_shifted_by, reduced=reduced)
+
+
+def _shifts() -> Iterator[tuple[str, Callable[..., Array]]]:
+    """What is taken off the logits instead of the largest."""
+    for noun, reduced in (("smallest", np.min), ("mean", np.mean), ("middle", _middle)):
+        yield f"the {noun} logit is taken off, not the largest", reduced
 
 
 def _over_length(sample: Sample) -> Array:
@@ -245,6 +254,13 @@ def _shifted_by(sample: Sample, reduced: Callable[..., Array]) -> Array:
     shift = reduced(sample.z, axis=1, keepdims=True)
     weights = rounded(np.exp(rounded(sample.z - shift, sample)), sample)
     return unsure(sample.z, weights / rounded(weights.sum(axis=1, keepdims=True), sample))
+
+
+def _log_shifted_by(sample: Sample, reduced: Callable[..., Array]) -> Array:
+    """log_softmax shifted by another number than the maximum, overflow included."""
+    moved = rounded(sample.z - reduced(sample.z, axis=1, keepdims=True), sample)
+    total = rounded(np.exp(moved), sample).sum(axis=1, keepdims=True)
+    return unsure(sample.z, moved - log(rounded(total, sample)))
 
 
 def _running(z: Array, block: int) -> Array:

@@ -22,7 +22,7 @@ from softjac.oracle.mistakes.arithmetic import (
     unsure,
 )
 from softjac.oracle.mistakes.forward import wrong_probabilities
-from softjac.oracle.mistakes.nameless import nameless_product
+from softjac.oracle.mistakes.nameless import nameless_probabilities, nameless_product
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
 
@@ -239,10 +239,15 @@ def _from_wrong(form: Product) -> tuple[Mistake, ...]:
         mask = np.ma.getmaskarray(y).any(axis=1, keepdims=True)
         return unknown_at(mask, form(wrong, form.of(wrong)))
 
-    return tuple(
+    named = (
         Mistake(name, partial(predict, formula=formula), _from_logits, layout)
         for name, formula, layout in wrong_probabilities()
     )
+    nameless = (
+        Mistake("unknown", partial(predict, formula=formula), _from_logits, words=words)
+        for words, formula in nameless_probabilities()
+    )
+    return (*named, *nameless)
 
 
 def _logarithmic(form: Product) -> tuple[Mistake, ...]:
