@@ -74,8 +74,8 @@ def diagnose(trial: Trial) -> list[Diagnosis]:
     with np.errstate(all="ignore"):  # what wrong results are computed with overflows
         found = _explanations(trial)
         if all(identifier == "unknown" for identifier, _, _ in found):
-            deeper = explain_in_words(trial) or _likeliest(explain_by_condition(trial))
-            found = deeper or found
+            by_condition = explain_by_condition(trial, among_rows=bool(found))
+            found = explain_in_words(trial) or _likeliest(by_condition) or found
     if not found:
         found.append(("unknown", 1.0, whereabouts(trial)))
     return [_named(*item) for item in _ordered(found)]

@@ -53,15 +53,16 @@ def explain_by_formula(trial: Trial) -> list[tuple[str, float, str]]:
     return named or list(_wrong_factors(trial, items))[:1]
 
 
-def explain_by_condition(trial: Trial) -> list[tuple[str, float, str]]:
+def explain_by_condition(trial: Trial, *, among_rows: bool) -> list[tuple[str, float, str]]:
     """The mistake that explains every failing row, though others passed on which it would show.
 
-    Something leads into it on these rows alone. That is asked last, of three rows at least.
+    Something leads into it on these rows alone. That is asked last, of three rows at least. Where
+    rows are right alone and wrong among others, only what mixes up rows explains that.
     """
     items = evidence(trial)
     found = []
     for mistake in mistakes_of(trial):
-        if mistake.id in IN_VECTORS:
+        if mistake.id in IN_VECTORS or (among_rows and not mistake.layout):
             continue
         share, rows = share_of(mistake, items, everywhere=False)
         if share == 1.0 and rows >= 3:

@@ -222,7 +222,7 @@ void scale_ignored(const float *x, float scale, float *y, size_t rows, size_t n)
 }
 
 // Divides by the scale, as if it were a temperature.
-// @softmax | values | unknown
+// @softmax | values | wrong-factor
 void scale_as_temperature(const float *x, float scale, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, x += n, y += n) {
         for (size_t i = 0; i < n; i++)

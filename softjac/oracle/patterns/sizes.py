@@ -58,7 +58,8 @@ def sound_lengths(trial: Trial) -> set[int]:
 def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     """Wrong only at some lengths, and by much there."""
     failing, sound = _split(trial)
-    if not failing or not sound:
+    wrong = {f.check for f in trial.failures if f.kind in ("value", "relation")}
+    if not failing or not sound or wrong == {"nonfinite"}:  # which tries few lengths
         return
     low, high, most = min(failing), max(failing), max(trial.lengths)
     if any(low <= n <= high for n in sound):
