@@ -79,7 +79,7 @@ def explain_in_words(trial: Trial) -> list[tuple[str, float, str]]:
     told = [mistake for mistake in trial.op.mistakes if mistake.words]
     for everywhere, enough, least, alone in ((True, ENOUGH, 1, ""), (False, 1.0, 3, ", alone")):
         shares = [share_of(mistake, items, everywhere=everywhere) for mistake in told]
-        share, rows = max(shares)
+        share, rows = max(shares, default=(0.0, 0))
         if share >= enough and rows >= least:
             alike = [m.words for m, found in zip(told, shares, strict=True) if found[0] == share]
             of = f"the same on {share:.0%} of {counted(rows, 'failing row')}{alone}"

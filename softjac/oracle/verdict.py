@@ -236,13 +236,12 @@ def _report(trial: Trial, results: list[CheckResult]) -> Report:
         limits.append(f"{told}, first n = {n}")
     if trial.shapes.uncompiled < math.inf:
         words = f"n = {trial.shapes.uncompiled} and more tried once at most"
-        limits.append(f"{words}: a call took more than {trial.timeout:g} s, to compile or trace")
+        limits.append(f"{words}: a call took more than {trial.timeout:g} s, to compile perhaps")
     if len(lengths) < 3:
         limits.append(f"only {counted(len(lengths), 'length')} above 1 could be tried")
     limits += [f"only where {condition}" for condition in candidate.assumptions]
-    short = (
-        bool(lengths) and lengths[-1] < TELLING and trial.shapes.suits(Task("plain", TELLING, 1))
-    )
+    telling = trial.shapes.suits(Task("plain", TELLING, 1)) or trial.shapes.uncompiled <= TELLING
+    short = bool(lengths) and lengths[-1] < TELLING and telling
     if short:
         limits.append(f"its preconditions allow n = {TELLING}, the time limit only {lengths[-1]}")
     uncalled = [result.name for result in results if result.detail == NO_CALL]

@@ -142,19 +142,20 @@ def test_the_look_at_every_length_ends_where_calls_hang(
     assert 3 <= noted.count("hang") <= 8
 
 
-def test_what_is_slow_to_compile_is_left_out_and_not_refused() -> None:
-    """JAX traces long rows for longer than the time limit: that is no hang."""
+@pytest.mark.parametrize(("longest", "verdict"), [(4000, "verified"), (20, "inconclusive")])
+def test_what_is_slow_to_compile_is_left_out_and_not_refused(longest: int, verdict: str) -> None:
+    """JAX traces longer rows for longer than the time limit: that is no hang."""
 
     @jax.jit
     def unrolled(x: Any) -> Any:
         begin = time.monotonic()
-        while x.shape[-1] > 4000 and time.monotonic() < begin + 1.0:
+        while x.shape[-1] > longest and time.monotonic() < begin + 1.0:
             jax.eval_shape(jax.nn.softmax, jax.ShapeDtypeStruct(x.shape, x.dtype))
             jax.clear_caches()
         return jax.nn.softmax(x)
 
     report = verify(unrolled, op="softmax", array="jax", effort="quick", timeout=0.5)
-    assert report.verdict == "verified"
+    assert report.verdict == verdict
     assert any("and more tried once at most" in limit for limit in report.limits)
 
 

@@ -6,7 +6,7 @@ largest logit so far. What these give where a logit is -inf is left open: some t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import numpy as np
@@ -132,7 +132,7 @@ def nameless_log_jacobian() -> tuple[Mistake, ...]:
     )
 
 
-def _told(found: Iterator[Told] | list[Told] | tuple[Told, ...]) -> tuple[Mistake, ...]:
+def _told(found: Iterable[Told]) -> tuple[Mistake, ...]:
     """Mistakes without a name."""
     return tuple(Mistake("unknown", formula, words=words) for words, formula in found)
 
@@ -179,11 +179,11 @@ def nameless_probabilities() -> Iterator[Told]:
         running = partial(_running, block=block)
         yield (
             f"a running sum is not rescaled when the maximum, found anew {after}, rises",
-            partial(_summed_at, running=running, power=0),
+            partial(_summed_at, running=running),
         )
         yield (
             f"a running sum is rescaled by the inverse when the maximum, found anew {after}, rises",
-            partial(_summed_at, running=running, power=2),
+            partial(_summed_at, running=running, inverse=True),
         )
         yield (
             f"exponentials keep the maximum of their time, found anew {after}; the sum does not",
@@ -192,11 +192,11 @@ def nameless_probabilities() -> Iterator[Told]:
     for lanes in LANES:
         yield (
             f"the sums of {lanes} lanes, each below its own maximum, are added as they are",
-            partial(_summed_at, running=partial(_of_lane, lanes=lanes), power=0),
+            partial(_summed_at, running=partial(_of_lane, lanes=lanes)),
         )
         yield (
             f"the sums of {lanes} equal parts, each below its own maximum, are added as they are",
-            partial(_summed_at, running=partial(_of_part, parts=lanes), power=0),
+            partial(_summed_at, running=partial(_of_part, parts=lanes)),
         )
 
 
@@ -208,7 +208,6 @@ def _logarithms() -> Iterator[Told]:
     yield "a logarithm to base 10", lambda s: -s.gap - np.log10(_total(s))
     yield "the whole to base 2", lambda s: s.log_y / np.log(2.0)
     yield "the logarithm of the sum is added", lambda s: -s.gap + s.log_sum
-
     for words, reduced in _shifts():
         yield words, partial(_log_shifted_by, reduced=reduced)
 
@@ -287,12 +286,14 @@ def _of_part(z: Array, parts: int) -> Array:
     return found
 
 
-def _summed_at(sample: Sample, running: Callable[[Array], Array], power: int) -> Array:
-    """exp(z - max) over Σ exp(z_j - M_j), times exp(max - M_j) to a power less one."""
-    held = running(sample.z)
-    late = sample.z.max(axis=1, keepdims=True) - held
-    factor = 0.0 if power == 0 else late
-    total = rounded(np.exp(sample.z - held + factor), sample).sum(axis=1, keepdims=True)
+def _summed_at(
+    sample: Sample, running: Callable[[Array], Array], *, inverse: bool = False
+) -> Array:
+    """exp(z - max) over Σ exp(z_j - M_j), each term times exp(max - M_j) for the inverse."""
+    moved = sample.z - running(sample.z)
+    if inverse:
+        moved = 2.0 * moved + sample.gap
+    total = rounded(np.exp(moved), sample).sum(axis=1, keepdims=True)
     return unsure(sample.z, _weights(sample) / rounded(total, sample))
 
 
