@@ -231,7 +231,10 @@ def _is_added(failure: Failure, held: float, unit: float) -> bool:
     with np.errstate(all="ignore"):
         size = np.abs(batch.exact[row])
         near = np.abs(batch.got[row] - (held + batch.exact[row])) <= 1e-2 * size
-    return bool((near & (size > 64.0 * unit * abs(held))).any())
+        stored = (
+            np.abs(batch.got[row] - batch.exact[row]) <= 1e-2 * size
+        )  # beside which it is small
+    return bool((near & ~stored & (size > 64.0 * unit * abs(held))).any())
 
 
 def _kept(failure: Failure, held: float) -> Array:
