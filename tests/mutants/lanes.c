@@ -276,7 +276,7 @@ void jvp_tail_of_16_not_stored(const float *y, const float *x_dot, float *y_dot,
 }
 
 // The sum of lanes adds the lower half twice.
-// @softmax_vjp | values | lane-error
+// @softmax_vjp | values | lane-error or pointer-not-advanced
 void vjp_low_half_twice(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
         __m256 s = _mm256_setzero_ps();
