@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
@@ -145,6 +144,7 @@ def test_the_look_at_every_length_ends_where_calls_hang(
 @pytest.mark.parametrize(("longest", "verdict"), [(4000, "verified"), (20, "inconclusive")])
 def test_what_is_slow_to_compile_is_left_out_and_not_refused(longest: int, verdict: str) -> None:
     """JAX traces longer rows for longer than the time limit: that is no hang."""
+    import jax
 
     @jax.jit
     def unrolled(x: Any) -> Any:
