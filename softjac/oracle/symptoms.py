@@ -230,10 +230,9 @@ def _is_added(failure: Failure, held: float, unit: float) -> bool:
         return False
     with np.errstate(all="ignore"):
         size = np.abs(batch.exact[row])
-        near = np.abs(batch.got[row] - (held + batch.exact[row])) <= 1e-2 * size
-        stored = (
-            np.abs(batch.got[row] - batch.exact[row]) <= 1e-2 * size
-        )  # beside which it is small
+        off = batch.got[row] - batch.exact[row]
+        near = np.abs(off - held) <= 1e-2 * size
+        stored = np.abs(off) <= 1e-2 * size  # what it held is too small to tell
     return bool((near & ~stored & (size > 64.0 * unit * abs(held))).any())
 
 

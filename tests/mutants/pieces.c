@@ -51,25 +51,17 @@ void vjp_unrolled_first_step(const float *y, const float *dy, float *dx, size_t 
 // @softmax | values | index-overflow
 void divided_up_to_16_bits(const float *x, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, x += n, y += n) {
-        float m = row_max(x, n), s = 0;
-        for (size_t i = 0; i < n; i++)
-            s += y[i] = expf(x[i] - m);
+        float s = row_exp(x, row_max(x, n), y, n);
         for (uint16_t i = 0; i < (uint16_t)n; i++)
             y[i] /= s;
     }
 }
 
 // The distance between the rows that are read is kept in 16 bits.
-// @log_softmax | values | index-overflow
-void log_step_of_16_bits(const float *x, float *y, size_t rows, size_t n) {
-    uint16_t step = (uint16_t)n;
-    for (size_t r = 0; r < rows; r++, x += step, y += n) {
-        float m = row_max(x, n), s = 0;
-        for (size_t i = 0; i < n; i++)
-            s += expf(x[i] - m);
-        for (size_t i = 0; i < n; i++)
-            y[i] = (x[i] - m) - logf(s);
-    }
+// @softmax | values | index-overflow
+void step_of_16_bits(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, x += (uint16_t)n, y += n)
+        row_softmax(x, y, n);
 }
 
 // The diagonal is added to what the output held, all else is stored.
@@ -81,19 +73,12 @@ void jacobian_adds_diagonal(const float *y, float *jac, size_t rows, size_t n) {
                 jac[i * n + j] = (i == j ? jac[i * n + j] + y[i] : 0) - y[i] * y[j];
 }
 
-// The reciprocal of the sum is cut to bfloat16.
+// The reciprocal of the sum is kept in bfloat16.
 // @softmax | values | low-precision
 void reciprocal_in_bfloat16(const float *x, float *y, size_t rows, size_t n) {
     for (size_t r = 0; r < rows; r++, x += n, y += n) {
-        float m = row_max(x, n), s = 0;
-        for (size_t i = 0; i < n; i++)
-            s += y[i] = expf(x[i] - m);
-        uint32_t bits;
-        s = 1 / s;
-        memcpy(&bits, &s, 4);
-        bits &= 0xffff0000u;
-        memcpy(&s, &bits, 4);
-        row_scale(y, s, n);
+        float s = row_exp(x, row_max(x, n), y, n);
+        row_scale(y, from_bfloat16(to_bfloat16(1 / s)), n);
     }
 }
 

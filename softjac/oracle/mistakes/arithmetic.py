@@ -16,6 +16,7 @@ __all__ = [
     "Array",
     "as_computed",
     "body",
+    "eye",
     "has_scale",
     "log",
     "log_softmax",
@@ -93,6 +94,11 @@ def unknown_at(mask: Array | np.bool_ | bool, values: Array) -> Array:
 def unsure(inputs: Array, values: Array) -> Array:
     """Values, unsure in the rows where the inputs are not finite."""
     return unknown_at(~np.isfinite(inputs).all(axis=1, keepdims=True), values)
+
+
+def eye(y: Array) -> Array:
+    """Identity matrices, one for each row of probabilities, `(rows, n, n)`."""
+    return np.broadcast_to(np.eye(y.shape[1]), (*y.shape, y.shape[1]))
 
 
 def body(sample: Sample, lanes: int) -> Array:

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from softjac.oracle.mistakes.arithmetic import Array, has_scale, underflow, unknown_at, unsure
+from softjac.oracle.mistakes.arithmetic import Array, eye, has_scale, underflow, unknown_at, unsure
 from softjac.oracle.mistakes.forward import wrong_probabilities
 from softjac.oracle.mistakes.nameless import (
     nameless_jacobian,
@@ -37,7 +37,7 @@ def softmax_jacobian() -> tuple[Mistake, ...]:
 
     def of_batch(sample: Sample, reduced: Callable[..., Array]) -> Array:
         outer = sample.y[:, :, None] * sample.y[:, None, :]
-        made = _eye(sample.y) * sample.y[:, None, :] - reduced(outer, axis=0)
+        made = eye(sample.y) * sample.y[:, None, :] - reduced(outer, axis=0)
         return _flat(sample, made)
 
     right = matrix(lambda y: y * (1.0 - y), -1.0)
@@ -48,12 +48,12 @@ def softmax_jacobian() -> tuple[Mistake, ...]:
         _of("sign-flipped", matrix(lambda y: -y * (1.0 - y), 1.0)),
         _of("missing-dot", matrix(lambda y: y, 0.0)),
         _of("missing-probability-factor", matrix(lambda y: 1.0 - y, -1.0)),
-        _of("log-softmax-formula", lambda y: _eye(y) - y[:, None, :]),
-        _of("log-softmax-formula", lambda y: _eye(y) - y[:, :, None]),
+        _of("log-softmax-formula", lambda y: eye(y) - y[:, None, :]),
+        _of("log-softmax-formula", lambda y: eye(y) - y[:, :, None]),
         Mistake("batch-reduced", partial(of_batch, reduced=np.sum), layout=True),
         Mistake("batch-reduced", partial(of_batch, reduced=np.mean), layout=True),
         *_common(right),
-        *nameless_jacobian(),
+        *(_of("unknown", made, words) for words, made in nameless_jacobian(right)),
     )
 
 
@@ -61,7 +61,7 @@ def log_softmax_jacobian() -> tuple[Mistake, ...]:
     """Mistakes in δ_ij - p_j."""
 
     def right(y: Array) -> Array:
-        return np.asarray(_eye(y) - y[:, None, :])
+        return np.asarray(eye(y) - y[:, None, :])
 
     def at_logarithms(sample: Sample) -> Array:
         return unsure(sample.log_y, _flat(sample, right(sample.log_y)))
@@ -77,16 +77,16 @@ def log_softmax_jacobian() -> tuple[Mistake, ...]:
             Mistake("log-of-softmax", partial(through_probabilities, in_reverse=way), _from_logits)
             for way in (True, False)
         ),
-        _of("transposed", lambda y: _eye(y) - y[:, :, None]),
-        _of("off-diagonal-sign", lambda y: _eye(y) + y[:, None, :]),
-        _of("off-diagonal-sign", lambda y: _eye(y) * (1.0 - 2.0 * y[:, None, :]) + y[:, None, :]),
-        _of("sign-flipped", lambda y: y[:, None, :] - _eye(y)),
+        _of("transposed", lambda y: eye(y) - y[:, :, None]),
+        _of("off-diagonal-sign", lambda y: eye(y) + y[:, None, :]),
+        _of("off-diagonal-sign", lambda y: eye(y) * (1.0 - 2.0 * y[:, None, :]) + y[:, None, :]),
+        _of("sign-flipped", lambda y: y[:, None, :] - eye(y)),
         _of("softmax-formula", lambda y: y[:, :, None] * right(y)),
-        _of("diagonal-only", lambda y: _eye(y) * (1.0 - y[:, None, :])),
-        _of("missing-dot", _eye),
+        _of("diagonal-only", lambda y: eye(y) * (1.0 - y[:, None, :])),
+        _of("missing-dot", eye),
         Mistake("logits-for-probabilities", at_logarithms),
         *_common(right),
-        *nameless_log_jacobian(),
+        *(_of("unknown", made, words) for words, made in nameless_log_jacobian(right)),
     )
 
 
@@ -110,8 +110,8 @@ def _common(right: Matrix) -> tuple[Mistake, ...]:
         return unknown_at(mask, made)
 
     return (
-        _of("identity", _eye),
-        _of("all-zero", lambda y: 0.0 * _eye(y)),
+        _of("identity", eye),
+        _of("all-zero", lambda y: 0.0 * eye(y)),
         Mistake("missing-scale", unscaled, has_scale),
         Mistake("logits-for-probabilities", at_logits, _from_logits),
         Mistake("first-row-only", partial(of_row, row=0), layout=True),
@@ -127,19 +127,14 @@ def _common(right: Matrix) -> tuple[Mistake, ...]:
     )
 
 
-def _of(name: str, matrix: Matrix) -> Mistake:
+def _of(name: str, matrix: Matrix, words: str = "") -> Mistake:
     """A mistake that gives this matrix, times the scale."""
-    return Mistake(name, lambda sample: _flat(sample, matrix(sample.y)))
+    return Mistake(name, lambda sample: _flat(sample, matrix(sample.y)), words=words)
 
 
 def _flat(sample: Sample, matrices: Array) -> Array:
     """The scaled matrices, one a row."""
     return np.asarray(sample.scale * matrices.reshape(sample.rows, -1))
-
-
-def _eye(y: Array) -> Array:
-    """Identity matrices, `(rows, n, n)`."""
-    return np.broadcast_to(np.eye(y.shape[1]), (*y.shape, y.shape[1]))
 
 
 def _from_logits(sample: Sample) -> bool:

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from softjac.oracle.mistakes.arithmetic import Array, log, rounded, softmax, unknown_at, unsure
+from softjac.oracle.mistakes.arithmetic import Array, eye, log, rounded, softmax, unknown_at, unsure
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
 
@@ -98,38 +98,27 @@ def nameless_product(form: Callable[[Sample, Array], Array], of: Formula) -> tup
     return _told(found)
 
 
-def nameless_jacobian() -> tuple[Mistake, ...]:
-    """What softmax's Jacobian may be, in words."""
+def nameless_jacobian(right: Matrix) -> Iterator[tuple[str, Matrix]]:
+    """What softmax's Jacobian, which is right(y), may be, in words."""
 
     def outer(y: Array) -> Array:
         return np.asarray(y[:, :, None] * y[:, None, :])
 
-    def right(y: Array) -> Array:
-        return np.asarray(_eye(y) * y[:, None, :] - outer(y))
-
-    return _matrices(
-        ("the outer product alone: y is never added to the diagonal", lambda y: -outer(y)),
-        ("y on the diagonal, right elsewhere", lambda y: right(y) + _eye(y) * outer(y)),
-        ("1 - y on the diagonal and 0 elsewhere", lambda y: _eye(y) * (1.0 - y[:, None, :])),
-        ("1 - y on the diagonal, right elsewhere", lambda y: _diagonal(right(y), 1.0 - y)),
-        ("-y_i y_i off the diagonal", lambda y: _eye(y) * y[:, None, :] - (y * y)[:, :, None]),
-        ("y_i (δ_ij - 1)", lambda y: y[:, :, None] * (_eye(y) - 1.0)),
-        ("δ_ij - y_i y_j", lambda y: _eye(y) - outer(y)),
-        *_spared(right),
-    )
+    yield "the outer product alone: y is never added to the diagonal", lambda y: -outer(y)
+    yield "y on the diagonal, right elsewhere", lambda y: _diagonal(right(y), y)
+    yield "1 - y on the diagonal and 0 elsewhere", lambda y: eye(y) * (1.0 - y[:, None, :])
+    yield "1 - y on the diagonal, right elsewhere", lambda y: _diagonal(right(y), 1.0 - y)
+    yield "-y_i y_i off the diagonal", lambda y: eye(y) * y[:, None, :] - (y * y)[:, :, None]
+    yield "y_i (δ_ij - 1)", lambda y: y[:, :, None] * (eye(y) - 1.0)
+    yield "δ_ij - y_i y_j", lambda y: eye(y) - outer(y)
+    yield from _spared(right)
 
 
-def nameless_log_jacobian() -> tuple[Mistake, ...]:
-    """What log_softmax's Jacobian may be, in words."""
-
-    def right(y: Array) -> Array:
-        return np.asarray(_eye(y) - y[:, None, :])
-
-    return _matrices(
-        ("1 on the diagonal, right elsewhere", lambda y: _diagonal(right(y), np.ones_like(y))),
-        ("-p_j alone: 1 is never added to the diagonal", lambda y: right(y) - _eye(y)),
-        *_spared(right),
-    )
+def nameless_log_jacobian(right: Matrix) -> Iterator[tuple[str, Matrix]]:
+    """What log_softmax's Jacobian, which is right(y), may be, in words."""
+    yield "1 on the diagonal, right elsewhere", lambda y: _diagonal(right(y), np.ones_like(y))
+    yield "-p_j alone: 1 is never added to the diagonal", lambda y: right(y) - eye(y)
+    yield from _spared(right)
 
 
 def _told(found: Iterable[Told]) -> tuple[Mistake, ...]:
@@ -302,15 +291,6 @@ def _kept_at(sample: Sample, running: Callable[[Array], Array]) -> Array:
     return unsure(sample.z, np.exp(sample.z - running(sample.z)) / _total(sample))
 
 
-def _matrices(*found: tuple[str, Matrix]) -> tuple[Mistake, ...]:
-    """Mistakes that give these matrices of the probabilities, times the scale."""
-
-    def predict(sample: Sample, matrix: Matrix) -> Array:
-        return np.asarray(sample.scale * matrix(sample.y).reshape(sample.rows, -1))
-
-    return _told([(words, partial(predict, matrix=matrix)) for words, matrix in found])
-
-
 def _spared(right: Matrix) -> Iterator[tuple[str, Matrix]]:
     """A part of the right matrix that stays 0."""
     yield "the diagonal is 0", lambda y: _diagonal(right(y), np.zeros_like(y))
@@ -326,8 +306,3 @@ def _diagonal(matrices: Array, values: Array) -> Array:
     changed = matrices.copy()
     changed[:, on, on] = values
     return changed
-
-
-def _eye(y: Array) -> Array:
-    """Identity matrices, `(rows, n, n)`."""
-    return np.broadcast_to(np.eye(y.shape[1]), (*y.shape, y.shape[1]))
