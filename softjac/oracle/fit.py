@@ -131,12 +131,17 @@ def _interval(weighted: Array, slope: Array) -> tuple[Array, Array]:
 def _two_numbers(
     weighted: Array, slopes: list[Array], bound: Bound, exactly: int
 ) -> tuple[Array, Array, Array]:
-    """The same for two free numbers: least squares, reweighted towards the minimax."""
+    """The same for two free numbers: least squares, reweighted towards the minimax.
+
+    A row with an element that is too far off for any two numbers is refuted by that alone.
+    """
     windows = np.stack(bound.windows, axis=1)
     best = np.zeros_like(windows)
     error = np.abs(weighted).max(axis=1)
     rows = np.arange(len(weighted))
     weights = np.ones_like(weighted)
+    moved = sum(np.abs(slope) * windows[:, [k]] for k, slope in enumerate(slopes))
+    refuted = (np.abs(weighted) > 1.0 + (1.0 + RESOLUTION) * moved).any(axis=1)
     for _ in range(30):
         part = [slope[rows] for slope in slopes]
         trial = np.clip(
@@ -149,18 +154,17 @@ def _two_numbers(
         error[rows] = np.minimum(error[rows], trial_error)
         weights = weights * (left + 1e-12)
         weights /= weights.max(axis=1, keepdims=True)
-        still = error[rows] > 0.5
+        still = (error[rows] > 0.5) & ~refuted[rows]
         if not still.any():
             break
         rows, weights = rows[still], weights[still]
-    refuted = 0
-    for row in np.flatnonzero(error > 1.0):
-        if refuted >= exactly:
+    for row in np.flatnonzero((error > 1.0) & ~refuted):
+        if exactly <= 0:
             break
         exact = _linear_program(weighted[row], [s[row] for s in slopes], windows[row])
         if exact is not None:
             error[row], best[row] = exact
-        refuted += error[row] > 1.0
+        exactly -= int(error[row] > 1.0)
     return best, error, _least_likely(weighted, slopes, bound, best, error)
 
 

@@ -53,12 +53,16 @@ class _Noise:
         return _Noise(keys, self.n, at, self.precision, parent=self, chosen=chosen)
 
     def uniform(self, stream: int) -> Array:
-        """Uniform numbers in [0, 1), `(rows, n)`: the 64-bit mixer of splitmix64."""
+        """Uniform numbers in [0, 1), `(rows, n)`."""
         return self._once("_uniform", stream)
 
     def bell(self, stream: int) -> Array:
         """Sums of three uniform numbers: mean 0, variance 1, nothing beyond 3."""
         return self._once("_bell", stream)
+
+    def by_row(self, stream: int) -> Array:
+        """A uniform number a row, `(rows, 1)`: that of its first element."""
+        return _portion(self._words(stream, 1))
 
     def _once(self, kind: str, stream: int) -> Array:
         """The numbers of a stream; some rows of a small batch take them from the whole's."""
@@ -69,19 +73,23 @@ class _Noise:
         return self.made[kind, stream]
 
     def _uniform(self, stream: int) -> Array:
-        index = np.arange(self.n, dtype=np.uint64)[None, :]
-        with np.errstate(over="ignore"):
-            word = self.keys[:, None] * np.uint64(0x9E3779B97F4A7C15)
-            place = index * np.uint64(64) + np.uint64(stream + 1)
-            word = word + place * np.uint64(0xD1B54A32D192ED03)
-            word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            word = word ^ (word >> np.uint64(31))
-        return (word >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return _portion(self._words(stream, self.n))
 
     def _bell(self, stream: int) -> Array:
         parts = [self.uniform(stream + k) for k in range(3)]
         return np.asarray(2.0 * (parts[0] + parts[1] + parts[2]) - 3.0)
+
+    def _words(self, stream: int, n: int) -> Array:
+        """64 random bits an element, `(rows, n)`: the mixer of splitmix64."""
+        with np.errstate(over="ignore"):
+            place = np.arange(n, dtype=np.uint64) * np.uint64(64) + np.uint64(stream + 1)
+            place *= np.uint64(0xD1B54A32D192ED03)
+            word = self.keys[:, None] * np.uint64(0x9E3779B97F4A7C15) + place
+            for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+                word ^= word >> np.uint64(shift)
+                word *= np.uint64(factor)
+            word ^= word >> np.uint64(31)
+        return word
 
     @property
     def here(self) -> Array:
@@ -101,6 +109,11 @@ class _Noise:
         """
         part = 16.0 if self.precision.name == "float64" else 4.0
         return self.precision.largest / part - 16.0
+
+
+def _portion(word: Array) -> Array:
+    """64 random bits as a number in [0, 1)."""
+    return np.asarray((word >> np.uint64(11)) * 2.0**-53)
 
 
 def _offset(size: float) -> Callable[[_Noise], Array]:
@@ -127,7 +140,7 @@ def _masked(where: Callable[[_Noise], Array]) -> Callable[[_Noise], Array]:
     def made(z: _Noise) -> Array:
         mask = where(z)
         mask &= ~(mask.all(axis=1, keepdims=True) & z.here)
-        chance = z.uniform(9)[:, :1]
+        chance = z.by_row(9)
         depth = np.where(chance < 0.5, 0.0, 10.0 ** (20.0 * chance - 8.0))  # 0, or 1e2 to 1e12
         return np.where(mask, -np.inf, 3.0 * z.bell(0) - np.minimum(depth, z.reach))
 
@@ -148,14 +161,14 @@ LOGITS: dict[str, Callable[[_Noise], Array]] = {
     "deep": lambda z: np.where(z.here, 0.0, -0.77 * z.depth + z.bell(0)),
     "subnormal": lambda z: np.where(z.here, 0.0, -z.depth * (0.83 + 0.17 * z.uniform(0))),
     "grid": lambda z: np.where(
-        z.here, 0.0, -z.depth * (np.arange(z.n)[None, :] + z.uniform(0)[:, :1]) / max(z.n, 1)
+        z.here, 0.0, -z.depth * (np.arange(z.n)[None, :] + z.by_row(0)) / max(z.n, 1)
     ),
     "narrow": lambda z: 1e-3 * z.bell(0),
     "wide": lambda z: min(30.0, 0.3 * z.depth) * z.bell(0),
     "far": lambda z: np.minimum(3000.0, z.reach / 4.0) * z.bell(0),
     "half-far": lambda z: 2.0 * z.bell(0) - 0.92 * z.depth * (z.uniform(7) < 0.5) * ~z.here,
     "negative": lambda z: (  # in half of the rows so far apart that their order matters
-        -5.0 - np.where(z.uniform(9)[:, :1] < 0.5, 3.0, 0.6 * z.depth) * np.abs(z.bell(0))
+        -5.0 - np.where(z.by_row(9) < 0.5, 3.0, 0.6 * z.depth) * np.abs(z.bell(0))
     ),
     "ties": lambda z: np.floor(4.0 * z.uniform(0)) - 2.0,
     "ascending": _sorted(False),
@@ -177,7 +190,7 @@ LOGITS: dict[str, Callable[[_Noise], Array]] = {
     "largest": lambda z: z.reach * np.where(z.here, 1.0, np.sign(z.uniform(0) - 0.5)),
     "enormous": lambda z: (
         np.minimum(2.0**33, z.reach / 4.0)
-        * (1.0 + z.uniform(0)[:, :1])
+        * (1.0 + z.by_row(0))
         * np.where(z.here | (z.uniform(3) < 0.3), 1.0, 1.0 - 2.0**-6)
     ),
     "scales": lambda z: np.where(z.here, 0.0, -(z.reach ** z.uniform(0))),
@@ -235,7 +248,7 @@ VECTORS: dict[str, Callable[[_Noise], Array]] = {
     "alternating": lambda z: (1.0 - 2.0 * (np.arange(z.n)[None, :] % 2)) * (1 + 0.01 * z.bell(20)),
     "offset": lambda z: z.bell(20) + 1e3,
     "positive": lambda z: z.uniform(20) + 0.5,
-    "huge": lambda z: z.bell(20) * np.where(z.uniform(9)[:, :1] < 0.5, _huge(z), _largest(z)),
+    "huge": lambda z: z.bell(20) * np.where(z.by_row(9) < 0.5, _huge(z), _largest(z)),
     "tiny": lambda z: z.bell(20) * (1e-3 if z.precision.name == "float16" else 1e-20),
     "like-y": lambda z: np.full((len(z.keys), z.n), np.nan),  # replaced by the probabilities
 }

@@ -58,7 +58,7 @@ class NativeSandbox:
 
     def close(self) -> None:
         """Ends the child and gives the shared memory back."""
-        self._drop_child()
+        self._replace_child(None)
         self._batch.close()
 
     def run(
@@ -73,7 +73,7 @@ class NativeSandbox:
             count = self._batch.fill(calls[done : done + at_once])
             answer = self._command(child, "run", count, notice=_shifted(progress, done))
             if self._batch.is_damaged():
-                self._drop_child()
+                self._replace_child(None)
                 if count == 1:
                     outcomes.append(answer.death or DAMAGED)
                 at_once = 1  # which of the calls did it?
@@ -88,9 +88,9 @@ class NativeSandbox:
             if answer.death is None and finished < count:
                 if results[finished].status == guard.PLACING:
                     raise ArgumentError(f"arrays too large: {calls[len(outcomes)].rows} rows")
-                self._drop_child()  # its heap or descriptors are damaged
+                self._replace_child(None)  # its heap or descriptors are damaged
             if answer.death is not None:
-                self._drop_child()
+                self._replace_child(None)
                 was_inside = finished < count and results[finished].status >= guard.INSIDE
                 began_nothing = 0 if finished or was_inside else began_nothing + 1
                 if child.has_faulted:
@@ -118,9 +118,11 @@ class NativeSandbox:
         at_once = max(1, min(_ROUNDS_AT_ONCE, _ROUND_BYTES // max(1, inputs)))
         for first in range(0, rounds, at_once):
             child = self._fresh_child()
+            successor = self._started_child()  # whatever comes next, threads have used this one
             now = min(at_once, rounds - first)
             self._batch.fill(calls, rounds=now)
             answer = self._command(child, "threads", len(calls), rounds=now)
+            self._replace_child(successor)
             if self._batch.is_damaged():
                 outcomes += [answer.death or DAMAGED] * (len(calls) * now)
                 continue
@@ -134,7 +136,6 @@ class NativeSandbox:
                     outcomes.append(Outcome("lost", message=note))
                 else:
                     raise ArgumentError(f"arrays too large: {calls[0].rows} rows")
-        self._begin_child()  # whatever comes next, it is not for one that threads have used
         self._batch.shrink()
         return outcomes
 
@@ -157,7 +158,7 @@ class NativeSandbox:
             made = self._batch.ticks()
             if answer.footprint is None or made < repeats:
                 ending = answer.death or self._broken_off()
-                self._drop_child()
+                self._replace_child(None)
                 return Growth(min(made, count), ending=ending)
             footprints.append(answer.footprint)
         memory, threads, descriptors = (
@@ -196,31 +197,35 @@ class NativeSandbox:
             raise SandboxError(f"the child process cannot start {count} threads")
         return _Answer(footprint=footprint)
 
-    def _begin_child(self) -> ChildProcess:
-        """Begins to start a fresh child, which takes its time beside other work."""
-        self._drop_child()
+    def _started_child(self) -> ChildProcess:
+        """A fresh child, which takes its time to start beside other work."""
         patience = 2 * int(self._timeout) + 60
         setup = (
             str(self._library), self._plan, self._batch.descriptor, self._blocked,
             patience,
         )  # fmt: skip
-        child = self._child = ChildProcess(
+        return ChildProcess(
             "softjac.oracle.native_worker",
             setup,
             flags=["-S"],  # no other package is needed, and finding them takes time
             descriptors=[self._batch.descriptor],
             environment=FRESH,
         )
-        self._is_ready = False
-        return child
+
+    def _replace_child(self, child: ChildProcess | None) -> None:
+        """Ends the child, if there is one; this one, just started, or none, takes its place."""
+        if self._child is not None:
+            self._child.close()
+        self._child, self._is_ready = child, False
 
     def _ready_child(self) -> ChildProcess:
         """The child, started if there is none."""
+        if self._child is not None and self._is_ready and self._child.is_alive:
+            return self._child
         child = self._child
-        if child is not None and self._is_ready and child.is_alive:
-            return child
         if child is None or self._is_ready:
-            child = self._begin_child()
+            child = self._started_child()
+            self._replace_child(child)
         name = f"{self._plan.file}:{self._plan.symbol}"
         try:
             kind, *detail = child.wait(_START_SECONDS)
@@ -244,14 +249,8 @@ class NativeSandbox:
     def _fresh_child(self) -> ChildProcess:
         """A child that has made no calls."""
         if self._child is None or self._is_ready:
-            self._begin_child()
+            self._replace_child(self._started_child())
         return self._ready_child()
-
-    def _drop_child(self) -> None:
-        """Ends the child, if there is one."""
-        if self._child is not None:
-            self._child.close()
-            self._child = None
 
     def _with_print(self, outcome: Outcome, child: ChildProcess) -> Outcome:
         """An outcome, with the child's last words where it called abort."""

@@ -307,10 +307,14 @@ class Trial:
             self.rows += batch.rows
             if batch.failed().any() or not batch.ok.any() or batch.got.size > LARGE:
                 continue
-            alike = sum(_kind(batch) == _kind(other) for other in self.passed)
             kept = len(self.passed)
-            if kept < FIRST or (kept < KEPT and alike < KEPT_ALIKE):
+            if kept < FIRST or (kept < KEPT and self._is_rare(batch)):
                 self.passed.append(batch)
+
+    def _is_rare(self, batch: Batch) -> bool:
+        """Whether few batches like this one are kept."""
+        kind = _kind(batch)
+        return sum(_kind(other) == kind for other in self.passed) < KEPT_ALIKE
 
     def _judgement(self, batches: list[Batch]) -> Future[tuple[Array, Judged]]:
         """Begins to judge batches of one length and scale, joined."""

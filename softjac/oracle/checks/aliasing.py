@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from softjac.oracle.conclusion import Result, conclusion, skipped
-from softjac.oracle.failure import Failure
+from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.plan import MANY_ROWS, ROOMY, Task, crowd
 from softjac.oracle.trial import Trial
 
@@ -40,14 +40,20 @@ def check(trial: Trial) -> Result:
 
 def _first_wrong(trial: Trial, pair: tuple[str, str]) -> Failure | None:
     """The first row that is wrong when output and input share memory."""
+    found: list[Failure] = []
+
+    def take(batch: Batch) -> None:
+        for row in np.flatnonzero(batch.failed() | ~batch.ok)[:1]:
+            told = f"{pair[0]} is {pair[1]}"
+            found.append(Failure("aliasing", "aliasing", batch, int(row), told))
+
     layout = replace(ROOMY, alias=pair)
     shapes = [*((n, crowd(n)) for n in LENGTHS), (40, MANY_ROWS)]
     planned = (Task("kinds", n, rows, trial.seed + 9, layout=layout) for n, rows in shapes)
     for task in trial.possible(trial.shapes.at_scales(planned)):
         batch = trial.run_aside([task])[0]
-        trial.judge([batch])
-        wrong = np.flatnonzero(batch.failed() | ~batch.ok)
-        if wrong.size:
-            row = int(wrong[0])
-            return Failure("aliasing", "aliasing", batch, row, f"{pair[0]} is {pair[1]}")
-    return None
+        trial.judge_later([batch], take)
+        if found or not batch.ok.all():
+            break
+    trial.settle()
+    return found[0] if found else None
