@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from softjac.oracle import reference
+from softjac.oracle import fit, reference
 from softjac.oracle.bounds import Bound
 from softjac.oracle.fit import judge
 from softjac.oracle.inputs import LOGITS, VECTORS, Row, make
@@ -319,6 +319,19 @@ def test_an_error_beyond_every_multiple_of_its_tolerance_is_refuted() -> None:
         judged = judge(np.array([[1.0, 0.0]]), bound)
     assert not judged.ratio[0] <= 1.0
     assert judged.index[0] == 0
+
+
+def test_an_element_too_far_off_for_any_numbers_needs_no_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It refutes its row, as the exact linear program would, which takes milliseconds."""
+    monkeypatch.setattr(fit, "_linear_program", lambda *program: pytest.fail("not needed"))
+    windows = (np.array([3.0]), np.array([2.0]))
+    directions = (np.array([[1.0, 0.5, 0.0]]), np.array([[0.0, 1.0, 1.0]]))
+    bound = Bound(np.ones((1, 3)), directions, windows, windows)
+    for element, most in [(0, 4.0), (1, 4.5), (2, 3.0)]:
+        residual = np.where(np.arange(3) == element, 1.01 * most, 0.0)[None, :]
+        assert judge(residual, bound).ratio[0] > 1.0
 
 
 def test_an_element_that_hardly_moves_with_the_number_decides_nothing() -> None:
