@@ -24,7 +24,8 @@ FLOORS = {
     3: "layers lineax sharded native oracle/bounds oracle/fit oracle/op oracle/reference",
     4: "oracle/ops oracle/inputs oracle/mistakes oracle/plan oracle/library_derivative",
     5: "oracle/candidate oracle/failure",
-    6: "oracle/awaited oracle/incidents oracle/judge_process oracle/judging oracle/shapes",
+    6: "oracle/awaited oracle/incidents oracle/judge_process oracle/judging "
+       "oracle/shapes oracle/series",
     7: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "
        "oracle/conclusion oracle/probe oracle/short_rows oracle/sweep",
     8: "oracle/diagnosis oracle/evidence oracle/formulas oracle/inquiry oracle/pairs "

@@ -85,7 +85,8 @@ class Outcome:
              raised); "fault" (a signal, see `fault`); "raised" (a Python exception, in `message`);
              "exit" (the process ended, `message` says how); "hang" (killed at the time limit);
              "compiling" (killed at the time limit, at which JAX or PyTorch still compiled); "lost"
-             (the child died without a trace that names the cause).
+             (the child died without a trace that names the cause); "retired" (not made: calls of
+             its length hang).
     output:  the output array as returned, `(rows, n)` or `(rows, n, n)`; for a Python callable
              whatever shape and dtype it gave; None where there is none.
              A Python callable that returns something else than an array is "ok", without output.
@@ -104,7 +105,9 @@ class Outcome:
     reused:  what a Python callable did to an array that a call before this one had returned.
     """
 
-    status: Literal["ok", "refused", "fault", "raised", "exit", "hang", "compiling", "lost"]
+    status: Literal[
+        "ok", "refused", "fault", "raised", "exit", "hang", "compiling", "lost", "retired"
+    ]
     output: Array | None = None
     fault: Fault | None = None
     message: str = ""

@@ -108,9 +108,9 @@ def wrong_places(item: Evidence) -> Array:
     return np.asarray(wrong[item.failed])
 
 
-def near(item: Evidence, got: Array, exact: Array) -> Array:
-    """Whether elements are equal up to a few roundings."""
+def near(item: Evidence, got: Array, exact: Array, slack: Array | float = 0.0) -> Array:
+    """Whether elements are equal up to a few roundings, and this much more."""
     with np.errstate(all="ignore"):
-        slack = (64.0 * item.precision.u + 4.0 * item.precision.u_out) * np.abs(exact)
-        close = np.abs(got - exact) <= slack + 4.0 * item.precision.tiny
+        rounding = (64.0 * item.precision.u + 4.0 * item.precision.u_out) * np.abs(exact)
+        close = np.abs(got - exact) <= rounding + slack + 4.0 * item.precision.tiny
     return np.asarray(close | (got == exact))

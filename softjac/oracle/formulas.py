@@ -236,7 +236,8 @@ def _wrong_factors(trial: Trial, items: list[Evidence]) -> Iterator[tuple[str, f
     yield from _wrong_factor(items, "the right answer", whole, whole)
     if trial.op.vector is None and trial.op.output != "jac":
         return
-    without = next(m for m in trial.op.mistakes if m.id == "missing-dot")
+    without_sum = "identity" if trial.op.logarithmic else "missing-dot"
+    without = next(m for m in trial.op.mistakes if m.id == without_sum)
     with np.errstate(all="ignore"):
         part = {
             id(item.sample): item.exact - without.predict(item.sample).reshape(item.exact.shape)

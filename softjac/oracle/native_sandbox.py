@@ -62,7 +62,11 @@ class NativeSandbox:
         self._batch.close()
 
     def run(
-        self, calls: Sequence[Call], progress: Callable[[int], None] | None = None
+        self,
+        calls: Sequence[Call],
+        progress: Callable[[int], None] | None = None,
+        *,
+        past_hangs: bool = True,
     ) -> list[Outcome]:
         """Makes the calls one after another; one outcome each, in order."""
         outcomes: list[Outcome] = []
@@ -104,6 +108,8 @@ class NativeSandbox:
                     raise SandboxError(f"the child process ends at once: {answer.death.message}")
             if progress is not None:
                 progress(len(outcomes))
+            if outcomes and outcomes[-1].status == "hang" and not past_hangs:
+                break
         self._batch.shrink()
         return outcomes
 

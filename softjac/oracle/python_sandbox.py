@@ -67,7 +67,11 @@ class ChildSandbox:
             self._child = None
 
     def run(
-        self, calls: Sequence[Call], progress: Callable[[int], None] | None = None
+        self,
+        calls: Sequence[Call],
+        progress: Callable[[int], None] | None = None,
+        *,
+        past_hangs: bool = True,
     ) -> list[Outcome]:
         """Makes the calls one after another; one outcome each, in order."""
         outcomes: list[Outcome] = []
@@ -76,6 +80,8 @@ class ChildSandbox:
             outcomes += self._answers("run", (taken,), taken)
             if progress is not None:
                 progress(len(outcomes))
+            if outcomes[-1].status == "hang" and not past_hangs:
+                break
         return outcomes
 
     def run_threads(self, calls: Sequence[Call], rounds: int = 1) -> list[Outcome]:
@@ -171,7 +177,11 @@ class LiveSandbox:
         """Nothing to give back."""
 
     def run(
-        self, calls: Sequence[Call], progress: Callable[[int], None] | None = None
+        self,
+        calls: Sequence[Call],
+        progress: Callable[[int], None] | None = None,
+        *,
+        past_hangs: bool = True,
     ) -> list[Outcome]:
         """Makes the calls one after another; one outcome each, in order."""
         outcomes: list[Outcome] = []
@@ -185,6 +195,8 @@ class LiveSandbox:
                     put(self._caller.make(call))
 
             outcomes += self._apart(work, notice)
+            if outcomes[-1].status == "hang" and not past_hangs:
+                break
         return outcomes
 
     def run_threads(self, calls: Sequence[Call], rounds: int = 1) -> list[Outcome]:

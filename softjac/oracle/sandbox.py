@@ -25,11 +25,16 @@ class Sandbox(Protocol):
     """Makes calls of a candidate and survives them."""
 
     def run(
-        self, calls: Sequence[Call], progress: Callable[[int], None] | None = None
+        self,
+        calls: Sequence[Call],
+        progress: Callable[[int], None] | None = None,
+        *,
+        past_hangs: bool = True,
     ) -> list[Outcome]:
         """Makes the calls one after another: one outcome each, in order.
 
-        `progress` is told how many calls have been made, now and then.
+        `progress` is told how many calls have been made, now and then. Without `past_hangs` the
+        first call that hangs is the last.
         """
 
     def run_threads(self, calls: Sequence[Call], rounds: int = 1) -> list[Outcome]:

@@ -69,9 +69,13 @@ class Shapes:
         elif outcome.status in ("exit", "lost"):
             self.ended[n] += 1
 
+    def has_retired(self, n: int) -> bool:
+        """Whether calls of such a length hang, or of so many others that none is worth its time."""
+        return n in self.hung or len(self.hung) >= HANGS
+
     def suits(self, task: Task) -> bool:
         """Whether the candidate's preconditions admit this task, and its length is not retired."""
-        if task.n in self.hung or len(self.hung) >= HANGS or self.ended[task.n] >= ENDS:
+        if self.has_retired(task.n) or self.ended[task.n] >= ENDS:
             return False
         if task.n >= self.uncompiled:
             return False

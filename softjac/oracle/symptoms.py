@@ -52,8 +52,7 @@ def _of_one(trial: Trial, failure: Failure) -> str | None:
     if kind in ("fault", "swallowed"):
         return _of_fault(trial, failure)
     if kind == "outside":
-        astray = _in_gaps_only(trial) and failure.batch.failed().any()
-        return "row-stride" if astray else "out-of-bounds-write"
+        return "row-stride" if _goes_astray(trial) else "out-of-bounds-write"
     if kind == "lost" and any(other.kind == "exit" for other in trial.failures):
         return None
     if kind == "lost" or (kind == "exit" and outcome and SIGNALLED in outcome.message):
@@ -102,6 +101,8 @@ def _of_fault(trial: Trial, failure: Failure) -> str:
         return "unaligned-access" if misaligned else "crash"
     if failure.batch.task.layout.blocks > 1:
         return "index-overflow"
+    if _goes_astray(trial):
+        return "row-stride"
     offset = fault.offset or 0
     inside = fault.access == "write" and fault.role != trial.op.output
     if inside and -_size(trial, failure) <= offset < 0 and not _before(failure):
@@ -141,17 +142,26 @@ def _before(failure: Failure) -> bool:
     return failure.batch.task.layout.side == "start"
 
 
-def _in_gaps_only(trial: Trial) -> bool:
-    """Whether memory is harmed only where rows lie further apart than n."""
-    kinds = ("outside", "fault")
-    harmful = [failure.batch.task for failure in trial.failures if failure.kind in kinds]
-    return all(task.layout.has_gaps for task in harmful)
+def _goes_astray(trial: Trial) -> bool:
+    """Whether memory is harmed only where rows lie further apart than n, and rows are wrong there.
+
+    A wrong stride leads past the end of an array, too.
+    """
+    harmful = (f.batch.task for f in trial.failures if f.kind in ("outside", "fault"))
+    if not all(task.layout.has_gaps for task in harmful):
+        return False
+    apart = (f.batch for f in trial.failures if f.batch.task.layout.has_gaps)
+    return any(batch.failed().any() for batch in apart)
 
 
 def _of_output(trial: Trial) -> Iterator[Explained]:
     """Output that depends on what was there: added to, or not written, in places."""
     mine = [failure for failure in trial.failures if failure.kind == "unwritten"]
     if not mine:
+        return
+    if trial.candidate.kind == "python":  # it makes its outputs itself
+        if not _has_state(trial) and _differs_by_chance(trial, mine[0]):
+            yield "nondeterministic", 1.0, mine[0].told()
         return
     held = held_before(trial.candidate.dtype, "finite")
     trial.judge([failure.batch for failure in mine if failure.batch.exact is None])
@@ -161,8 +171,7 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
         yield "accumulates", 1.0, mine[0].told()
         return
     if not any(places.any() for places in kept):
-        by_state = any(failure.kind == "state" for failure in trial.failures)
-        if not by_state:
+        if not _has_state(trial):
             untouched = any((f.batch.got[f.row] == held).all() for f in mine)
             name = "output-not-written" if untouched else "accumulates"
             words = mine[0].told()
@@ -172,7 +181,23 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
                 name, words = "nondeterministic", "depends on what the stack held before the call"
             yield name, 1.0, words
         return
-    yield _not_written(kept, mine[0].told())
+    if _is_first_alone(mine, held):
+        yield "first-row-only", 1.0, "of several rows all but the first are not written"
+    else:
+        yield _not_written(kept, mine[0].told())
+
+
+def _is_first_alone(failures: list[Failure], held: float) -> bool:
+    """Whether the first row of each call is right, and nothing is written of the others."""
+    several = [failure.batch for failure in failures if failure.batch.rows > 2]
+    return bool(several) and not any(
+        batch.failed()[0] or (batch.got[1:] != held).any() for batch in several
+    )
+
+
+def _has_state(trial: Trial) -> bool:
+    """Whether the same call gave other bits a second time."""
+    return any(failure.kind == "state" for failure in trial.failures)
 
 
 def _of_new_memory(trial: Trial) -> Iterator[Explained]:

@@ -26,6 +26,7 @@ from softjac.oracle.pace import Pace
 from softjac.oracle.plan import Effort, Task
 from softjac.oracle.precision import PRECISIONS, Precision
 from softjac.oracle.sample import Sample
+from softjac.oracle.series import outcomes_of
 from softjac.oracle.shapes import Shapes
 from softjac.oracle.storage import storage
 
@@ -201,8 +202,8 @@ class Trial:
     def _run(self, prepared: list[tuple[Task, dict[str, Array], list[Call]]]) -> list[Batch]:
         """Runs prepared calls, and gathers them by task."""
         calls = [call for _, _, some in prepared for call in some]
-        outcomes: list[Outcome] = self.sandbox.run(calls)
-        self.calls += len(calls)
+        outcomes = outcomes_of(calls, self.sandbox, self.shapes, self.timeout)
+        self.calls += sum(outcome.status != "retired" for outcome in outcomes)
         for call, outcome in zip(calls, outcomes, strict=True):
             if not (self.compiles and self.shapes.is_new(call.n, call.rows)):  # its compiler's time
                 self.seconds += outcome.seconds
@@ -307,8 +308,7 @@ class Trial:
             self.rows += batch.rows
             if batch.failed().any() or not batch.ok.any() or batch.got.size > LARGE:
                 continue
-            kept = len(self.passed)
-            if kept < FIRST or (kept < KEPT and self._is_rare(batch)):
+            if len(self.passed) < FIRST or (len(self.passed) < KEPT and self._is_rare(batch)):
                 self.passed.append(batch)
 
     def _is_rare(self, batch: Batch) -> bool:

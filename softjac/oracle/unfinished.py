@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -31,8 +32,8 @@ _FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+)', re.MULTILI
 _THREAD = re.compile(r"^(?:Current t|T)hread ", re.MULTILINE)
 _LIBRARIES = ("/site-packages/", "/lib/python", "<", str(Path(__file__).resolve().parent))
 
-# An honest tracer is nearly always in its library when looked at.
-LOOKS = 3
+# An honest tracer is nearly always in its library when looked at, now or so many seconds later.
+LOOKS, APART = 4, 0.02
 
 
 class UnfinishedError(Exception):
@@ -74,7 +75,9 @@ def ending(wait: Callable[[float], Answer], stacks: Callable[[], str], seconds: 
 def _looked(stacks: Callable[[], str]) -> tuple[bool, str]:
     """Whether something compiles, seen in one of a few looks, and else the line that runs."""
     found = ""
-    for _ in range(LOOKS):
+    for look in range(LOOKS):
+        if look:
+            time.sleep(APART)
         found = stacks()
         if any(_is_compiling(stack) for stack in _THREAD.split(found)):
             return True, ""

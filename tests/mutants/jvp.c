@@ -176,7 +176,7 @@ void log_jvp_plain_mean(const float *y, const float *x_dot, float *y_dot, size_t
 }
 
 // Forgets the second term.
-// @log_softmax_jvp | values | identity or missing-dot
+// @log_softmax_jvp | values | identity
 void log_jvp_identity(const double *y, const double *x_dot, double *y_dot, size_t rows,
                       size_t n) {
     (void)y;

@@ -2,7 +2,7 @@
 #include "../honest/blocks.h"
 
 // Forgets the second term.
-// @log_softmax_vjp | values | identity or missing-dot
+// @log_softmax_vjp | values | identity
 void log_vjp_identity(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
     (void)y;
     memcpy(dx, dy, rows * n * sizeof *dx);

@@ -335,3 +335,16 @@ def numpy_vjp_largest_off(x, dy):
         size = np.abs(dx).sum(axis=1)
         dx[np.arange(len(x)), x.argmax(axis=1)] += np.float32(3e-5) * size
     return dx
+
+
+def numpy_vjp_whole_vectors(y, dy):
+    """Stores vectors of 8 classes into a new array, and nothing of what is left over.
+
+    @softmax_vjp | values | tail-not-written
+    """
+    dx = np.empty_like(y)
+    s = np.einsum("ij,ij->i", y, dy)
+    for start in range(0, y.shape[1] - 7, 8):
+        part = slice(start, start + 8)
+        dx[:, part] = y[:, part] * (dy[:, part] - s[:, None])
+    return dx

@@ -19,6 +19,7 @@ FORMULAS = {
     "after each 64 elements",
     "log_shift_alone": "x - max x alone, without the logarithm of the sum",
     "jacobian_diagonal_zero": "the diagonal is 0",
+    "numpy_running_normaliser": "each element over the sum up to it",
     "shift_by_middle": "the middle logit is taken off, not the largest",
 }
 

@@ -245,7 +245,7 @@ void vjp_first_dot(const float *y, const float *dy, float *dx, size_t rows, size
 }
 
 // Handles the first row and returns.
-// @softmax_vjp | output | first-row-only or output-not-written
+// @softmax_vjp | output | first-row-only
 void vjp_one_row_of_many(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
     if (rows > 0)
         row_vjp(y, dy, dx, n);

@@ -16,6 +16,7 @@ __all__ = [
     "Array",
     "as_computed",
     "body",
+    "column_by_column",
     "eye",
     "has_scale",
     "log",
@@ -24,6 +25,7 @@ __all__ = [
     "misread",
     "narrowed",
     "ragged",
+    "rescaled",
     "rounded",
     "softmax",
     "underflow",
@@ -62,6 +64,44 @@ def rounded(values: Array, sample: Sample) -> Array:
         return values
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return values.astype(np.float32).astype(np.float64)
+
+
+def rescaled() -> tuple[tuple[str, Callable[[Sample], Sample]], ...]:
+    """The rows as if the scale were left out, divided by, or multiplied by twice.
+
+    Before the maximum is taken off or after: far from 0 that is rounded differently.
+    """
+
+    def before(sample: Sample, change: Callable[[Array, float], Array]) -> Sample:
+        z = change(sample.given["x"], sample.scale)
+        return sample.with_gap(z.max(axis=1, keepdims=True) - z)
+
+    def after(sample: Sample, change: Callable[[Array, float], Array]) -> Sample:
+        return sample.with_gap(change(sample.unscaled.gap, sample.scale))
+
+    def squared(values: Array, scale: float) -> Array:
+        return values * scale * scale
+
+    return (
+        ("missing-scale", lambda sample: sample.unscaled),
+        *(
+            ("wrong-factor", partial(taken, change=change))
+            for taken in (before, after)
+            for change in (np.divide, squared)
+        ),
+    )
+
+
+def column_by_column(formula: Callable[[Sample], Array]) -> Callable[[Sample], Array]:
+    """A formula on a batch whose elements are taken to be stored column by column."""
+
+    def made(sample: Sample) -> Array:
+        rows, n = sample.rows, sample.n
+        other = sample.take(np.arange(rows))
+        other.given = {role: array.reshape(n, rows).T for role, array in sample.given.items()}
+        return np.asarray(formula(other).T.reshape(rows, n))
+
+    return made
 
 
 def as_computed(values: Array, sample: Sample) -> Array:

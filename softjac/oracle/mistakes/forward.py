@@ -12,12 +12,14 @@ from softjac.oracle.mistakes.arithmetic import (
     Array,
     as_computed,
     body,
+    column_by_column,
     has_scale,
     log,
     longer,
     misread,
     narrowed,
     ragged,
+    rescaled,
     rounded,
     softmax,
     unknown_at,
@@ -57,10 +59,8 @@ def forward(finish: Callable[[Array], Array]) -> tuple[Mistake, ...]:
     ]
     for name, formula in _of_nothing_else():
         found.append(Mistake(name, partial(finished, formula)))
-    found.append(Mistake("missing-scale", partial(finished, _unscaled), has_scale))
-    for power in (-1, 2):
-        scaled = partial(finished, partial(_scaled, power=power))
-        found.append(Mistake("wrong-factor", scaled, has_scale))
+    for name, change in rescaled():
+        found.append(Mistake(name, partial(finished, partial(_changed, change=change)), has_scale))
     for lanes in VECTOR_LENGTHS:
         found += [
             Mistake(name, partial(finished, formula), partial(ragged, lanes))
@@ -120,6 +120,7 @@ def _of_many_rows() -> Iterator[tuple[str, Formula]]:
     yield "batch-sum", lambda s: softmax(s.z.reshape(1, -1)).reshape(s.z.shape)
     yield "wrong-factor", lambda s: s.y / s.rows
     yield "wrong-axis", lambda s: softmax(s.z.T).T
+    yield "wrong-axis", column_by_column(lambda s: s.y)
     yield "wrong-axis", lambda s: np.exp(-s.gap) / np.exp(-s.gap).sum(axis=0, keepdims=True)
     for name, row in (("first-row-only", 0), ("last-row-only", -1)):
         yield name, partial(_divided_by_row, row=row)
@@ -132,6 +133,7 @@ def _of_tails(lanes: int) -> Iterator[tuple[str, Formula]]:
     yield "tail-ignored", partial(_tail_unsummed, lanes=lanes)
     yield "tail-ignored", partial(_tail_dropped, lanes=lanes)
     yield "tail-leaks-in", partial(_zeros_summed, lanes=lanes)
+    yield "tail-leaks-in", partial(_zeros_summed, lanes=lanes, most=0.0)
     yield "tail-leaks-in", partial(_zeros_seen, lanes=lanes)
     for floor in FLOORS:
         yield "tail-leaks-in", partial(_normalised, shift=partial(floored, floor=floor))
@@ -177,14 +179,9 @@ def _taken(sample: Sample, places: Callable[[int], Array]) -> Array:
     return np.asarray(sample.y[:, places(sample.n)])
 
 
-def _unscaled(sample: Sample) -> Array:
-    """The scale is left out."""
-    return softmax(sample.given["x"])
-
-
-def _scaled(sample: Sample, power: int) -> Array:
-    """Divided by the scale, as by a temperature; or multiplied by it twice."""
-    return softmax(sample.given["x"] * sample.scale**power)
+def _changed(sample: Sample, change: Callable[[Sample], Sample]) -> Array:
+    """The probabilities of other rows."""
+    return change(sample).y
 
 
 def _numerator_only(sample: Sample) -> Array:
@@ -223,7 +220,8 @@ def _divided_by_row(sample: Sample, row: int) -> Array:
 
 def _shifted_by_row(sample: Sample, row: int) -> Array:
     """Every row shifted by one row's maximum, and divided by that row's sum."""
-    weights = np.exp(sample.z - sample.z[row].max())
+    moved = rounded(sample.z - sample.z[row].max(), sample)
+    weights = rounded(np.exp(moved), sample)
     return np.asarray(weights / weights[row].sum())
 
 
@@ -244,13 +242,13 @@ def _tail_dropped(sample: Sample, lanes: int) -> Array:
     return _tail_unsummed(sample, lanes) * body(sample, lanes)
 
 
-def _zeros_summed(sample: Sample, lanes: int) -> Array:
-    """The lanes past the end hold logits 0, which enter the sum."""
+def _zeros_summed(sample: Sample, lanes: int, most: float = np.inf) -> Array:
+    """The lanes past the end hold logits 0, which enter the sum; no exponent exceeds `most`."""
     weights = np.exp(-sample.gap)
-    shift = sample.z.max(axis=1, keepdims=True)
-    extra = -sample.n % lanes * np.exp(-shift)
+    exponent = np.minimum(-sample.z.max(axis=1, keepdims=True), most)
+    extra = -sample.n % lanes * np.exp(exponent)
     made = weights / (weights.sum(axis=1, keepdims=True) + extra)
-    return unknown_at(shift < -80.0, made)
+    return unknown_at(exponent > 80.0, made)
 
 
 def _zeros_seen(sample: Sample, lanes: int) -> Array:

@@ -83,7 +83,6 @@ def log_softmax_jacobian() -> tuple[Mistake, ...]:
         _of("sign-flipped", lambda y: y[:, None, :] - eye(y)),
         _of("softmax-formula", lambda y: y[:, :, None] * right(y)),
         _of("diagonal-only", lambda y: eye(y) * (1.0 - y[:, None, :])),
-        _of("missing-dot", eye),
         Mistake("logits-for-probabilities", at_logarithms),
         *_common(right),
         *(_of("unknown", made, words) for words, made in nameless_log_jacobian(right)),

@@ -8,15 +8,19 @@ from functools import partial
 import numpy as np
 
 from softjac.oracle.mistakes.arithmetic import (
+    VECTOR_LENGTHS,
     Array,
     as_computed,
+    has_scale,
     log,
     narrowed,
+    ragged,
+    rescaled,
     rounded,
     unknown_at,
 )
 from softjac.oracle.mistakes.forward import EPSILONS, FAINTER
-from softjac.oracle.mistakes.shifts import Shift, nothing, own_maximum, shifts
+from softjac.oracle.mistakes.shifts import Shift, floored, nothing, own_maximum, shifts
 from softjac.oracle.op import Mistake
 from softjac.oracle.sample import Sample
 
@@ -25,6 +29,7 @@ __all__ = [
     "log_of_softmax",
     "log_of_stored_softmax",
     "log_of_wrong_sums",
+    "log_rescaled",
     "log_shifted_once",
 ]
 
@@ -70,10 +75,18 @@ def log_of_padded() -> tuple[Mistake, ...]:
 
 
 def log_of_wrong_sums() -> tuple[Mistake, ...]:
-    """z - shift - log Σ exp(z - shift): the shift is not the maximum, or the sum is padded."""
+    """z - shift - log Σ exp(z - shift): the shift is not the maximum, or the sum another."""
     found = [
         Mistake(name, partial(_log_shifted, shift=shift), layout=layout)
         for name, shift, layout in shifts()
+    ]
+    found += [
+        Mistake(name, partial(_log_by_row, row=row), layout=True)
+        for name, row in (("first-row-only", 0), ("last-row-only", -1))
+    ]
+    floored_at_0 = partial(_log_shifted, shift=partial(floored, floor=0.0))
+    found += [
+        Mistake("tail-leaks-in", floored_at_0, partial(ragged, lanes)) for lanes in VECTOR_LENGTHS
     ]
     unshifted = partial(_log_shifted, shift=nothing, held=as_computed)
     found.append(Mistake("no-max-subtraction", unshifted))
@@ -81,6 +94,24 @@ def log_of_wrong_sums() -> tuple[Mistake, ...]:
         padded = partial(_log_shifted, shift=own_maximum, padding=epsilon)
         found.append(Mistake("epsilon-in-denominator", padded))
     return tuple(found)
+
+
+def log_rescaled() -> tuple[Mistake, ...]:
+    """The right formula on logits that are scaled in another way."""
+    return tuple(
+        Mistake(name, partial(_changed, change=change), has_scale) for name, change in rescaled()
+    )
+
+
+def _changed(sample: Sample, change: Callable[[Sample], Sample]) -> Array:
+    """The log-probabilities of other rows."""
+    return change(sample).log_y
+
+
+def _log_by_row(sample: Sample, row: int) -> Array:
+    """Every row shifted by one row's maximum, and less the logarithm of that row's sum."""
+    moved = rounded(sample.z - sample.z[row].max(), sample)
+    return np.asarray(moved - np.log(np.exp(moved[row]).sum()))
 
 
 def _log_shifted(sample: Sample, shift: Shift, padding: float = 0.0, held: Held = rounded) -> Array:

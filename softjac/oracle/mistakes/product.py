@@ -12,6 +12,7 @@ from softjac.oracle.mistakes.arithmetic import (
     VECTOR_LENGTHS,
     Array,
     body,
+    column_by_column,
     has_scale,
     longer,
     misread,
@@ -76,7 +77,10 @@ def _product(form: Product) -> tuple[Mistake, ...]:
     """Mistakes any of the products can have: signs, factors, rows mixed up, lanes and tails."""
     return (
         Mistake("dot-sign", lambda s: form(s, -form.of(s))),
-        Mistake("missing-dot", lambda s: form(s, np.zeros((s.rows, 1)))),
+        Mistake(
+            "missing-dot" if form is SOFTMAX else "identity",
+            lambda s: form(s, np.zeros((s.rows, 1))),
+        ),
         Mistake("off-diagonal-sign", lambda s: _off_diagonal_flipped(form, s)),
         Mistake("mean-for-sum", lambda s: form(s, form.of(s) / s.n)),
         Mistake("sign-flipped", lambda s: -form(s, form.of(s))),
@@ -100,6 +104,7 @@ def _product(form: Product) -> tuple[Mistake, ...]:
         Mistake("first-row-only", lambda s: form(s, form.of(s)[:1]), layout=True),
         Mistake("last-row-only", lambda s: form(s, form.of(s)[-1:]), layout=True),
         Mistake("wrong-axis", lambda s: form(s, _across(form, s)), layout=True),
+        Mistake("wrong-axis", column_by_column(lambda s: form(s, form.of(s))), layout=True),
         *(made for lanes in VECTOR_LENGTHS for made in _located(form, lanes)),
         *nameless_product(form, form.of),
     )

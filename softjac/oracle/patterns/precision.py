@@ -122,21 +122,26 @@ def of_sum(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         forms = {"the reciprocal of the sum": lambda top: top, "the sum": lambda top: 1.0 / top}
     else:
         return
-    wrong, right = [np.empty(0)], [np.empty(0)]
+    wrong, right = [np.empty((2, 0))], [np.empty((2, 0))]
     for item in items:
         top = item.sample.gap == 0.0
         for rows, shown in ((item.failed, wrong), (item.passed, right)):
             kept = rows & item.plain
-            shown.append(item.got[kept][top[kept]])
+            shown.append(np.stack([a[kept][top[kept]] for a in (item.got, item.exact)]))
     for noun, form in forms.items():
-        few, others = form(np.concatenate(wrong)), form(np.concatenate(right))
+        (few, exact), (others, _) = (form(np.hstack(shown)) for shown in (wrong, right))
         unit = 0.0 if noun != "the sum" else trial.precision.u  # of a division
         for bits in NARROWER.get(trial.precision.name, ()):
-            if have_bits(few, bits, unit):
+            if have_bits(few, bits, unit) and _are_near(few, exact, bits):
                 if not others.any() or have_bits(others, bits, unit, least=1):
                     yield "low-precision", 1.0, f"{noun} has {bits} bits"
                     return
                 break
+
+
+def _are_near(values: Array, exact: Array, bits: int) -> bool:
+    """Whether nearly all values are as near to the exact ones as so many bits allow."""
+    return bool((np.abs(values - exact) <= 2.0 ** (2 - bits) * np.abs(exact)).mean() > 0.95)
 
 
 def narrower(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:

@@ -135,8 +135,8 @@ def _is_number_of_terms(trial: Trial, most: int, n: int) -> bool:
 def _is_cut(trial: Trial, n: int, edge: int) -> bool:
     """Whether a row's index, or its length, did not fit, so that a part of the row is lost.
 
-    Counted is what lies before the edge alone, or as much as lies beyond it; or not all is written.
-    A row that cannot be asked about is taken for one that is cut.
+    Counted is what lies before the edge alone, or as much as lies beyond it, or so much twice;
+    or not all is written. A row that cannot be asked about is taken for one that is cut.
     """
     if not trial.allows(Task("random", n, 1, trial.seed)):
         return True
@@ -144,10 +144,9 @@ def _is_cut(trial: Trial, n: int, edge: int) -> bool:
     if found is None or np.isnan(found[1]).any():
         return True
     places, counts = found
-    return any(
-        bool((np.abs(counts - within) < 0.02).all())
-        for within in (places < edge, places < n - edge)
-    )
+    low, beyond = places < edge, places < n - edge
+    counted = (low * 1.0, beyond * 1.0, low * 1.0 + beyond)
+    return any(bool((np.abs(counts - times) < 0.02).all()) for times in counted)
 
 
 def _is_harmed_beyond(trial: Trial, n: int, edge: int) -> bool:

@@ -65,7 +65,10 @@ def _swallowed(trial: Trial) -> Iterator[Explained]:
 
 
 def _counted(trial: Trial, terms: Array) -> float | None:
-    """The candidate's number over the right one, where these are the terms of its sum."""
+    """The candidate's number over the right one, where these are the terms of its sum.
+
+    A forward op shows it at the largest term, whose exponential nobody gets wrong.
+    """
     op, n = trial.op, terms.shape[1]
     if not trial.affordable(n):
         return None
@@ -78,13 +81,12 @@ def _counted(trial: Trial, terms: Array) -> float | None:
     if batch is None:
         return None
     sample = trial.sample(batch.inputs, 1.0)
-    last = batch.got[0, -1]
     with np.errstate(all="ignore"):
         if op.vector is None:
-            total = np.exp(-last) if op.logarithmic else 1.0 / last
-            return float(total / (np.exp(-sample.gap).sum() / np.exp(-sample.gap[0, -1])))
-        right = trial.op.formula(sample)[0, -1]
-        return float(last / right)
+            largest = batch.got[0, sample.gap[0].argmin()]
+            total = np.exp(-largest) if op.logarithmic else 1.0 / largest
+            return float(total / np.exp(-sample.gap).sum())
+        return float(batch.got[0, -1] / trial.op.formula(sample)[0, -1])
 
 
 def _depth(trial: Trial) -> float:
