@@ -64,6 +64,8 @@ def lengths(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
     low, high, most = min(failing), max(failing), max(trial.lengths)
     if any(low <= n <= high for n in sound):
         return
+    if low == high and _worst(trial, low) <= 1.0:
+        return  # other rows of that length are right
     below = max((n for n in sound if n < low), default=0)
     above = min((n for n in sound if n > high), default=0)
     if below < 16 and (not above or high > SHORT):
