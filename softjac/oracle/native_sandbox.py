@@ -126,9 +126,11 @@ class NativeSandbox:
             child = self._fresh_child()
             successor = self._started_child()  # whatever comes next, threads have used this one
             now = min(at_once, rounds - first)
-            self._batch.fill(calls, rounds=now)
-            answer = self._command(child, "threads", len(calls), rounds=now)
-            self._replace_child(successor)
+            try:
+                self._batch.fill(calls, rounds=now)
+                answer = self._command(child, "threads", len(calls), rounds=now)
+            finally:
+                self._replace_child(successor)
             if self._batch.is_damaged():
                 outcomes += [answer.death or DAMAGED] * (len(calls) * now)
                 continue
