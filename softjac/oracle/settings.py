@@ -14,6 +14,10 @@ import numpy as np
 
 __all__ = ["put_back", "settings"]
 
+# What JAX takes for true in the variable that it reads when it is imported.
+_TRUE = ("y", "yes", "t", "true", "on", "1")
+_STARTS_WIDE = os.environ.get("JAX_ENABLE_X64", "").lower() in _TRUE
+
 
 def _folder() -> str:
     try:
@@ -28,8 +32,9 @@ def _go_back(folder: str) -> None:
 
 
 def _wide() -> bool:
+    """JAX's mode; before JAX is imported, the mode that it will start in."""
     jax = sys.modules.get("jax")
-    return jax is not None and bool(jax.config.jax_enable_x64)
+    return _STARTS_WIDE if jax is None else bool(jax.config.jax_enable_x64)
 
 
 def _set_wide(wide: bool) -> None:

@@ -133,3 +133,19 @@ def takes_a_hundred_lines(y: Any, dy: Any) -> Any:
     for _ in range(50):
         dx = dx + 0
     return dx
+
+
+def imports_jax(y: Any, dy: Any) -> Any:
+    """The VJP by JAX, which the first call imports."""
+    import jax.numpy as jnp
+
+    y, dy = jnp.asarray(y), jnp.asarray(dy)
+    return np.asarray(y * (dy - (y * dy).sum(-1, keepdims=True)))
+
+
+def imports_jax_and_widens(y: Any, dy: Any) -> Any:
+    """The same, in JAX's 64-bit mode from then on."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    return imports_jax(y, dy)

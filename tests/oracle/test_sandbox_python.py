@@ -184,6 +184,26 @@ def test_a_setting_of_the_process_is_told_and_put_back(change: Any, what: str) -
     assert settings() == before
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype", "told"),
+    [
+        ("imports_jax", "float32", ()),
+        ("imports_jax", "float64", ()),
+        ("imports_jax_and_widens", "float32", ("JAX's 64-bit mode",)),
+        ("imports_jax_and_widens", "float64", ()),
+    ],
+)
+def test_importing_jax_in_a_call_is_no_change_of_its_mode(
+    name: str, dtype: str, told: tuple[str, ...]
+) -> None:
+    """JAX starts in the mode that its variable says: 64 bits, in the child, for float64."""
+    one = call(4, dtype=np.dtype(dtype))
+    with opened(f"{FILE}:{name}", dtype=dtype, array="numpy") as sandbox:
+        outcomes = sandbox.run([one, one])
+    assert [o.environment for o in outcomes] == [told] * 2
+    assert all(o.output is not None and o.output.dtype == dtype for o in outcomes)
+
+
 def test_progress_is_told() -> None:
     """The callback hears of all calls in the end, in a child and live."""
     for target in both("right"):
