@@ -203,7 +203,8 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
     centred = np.where(sample.dominant, 4.0 * (np.abs(v - top) + np.abs(s - top)), 0.0)
     rounding = np.maximum(rounding, centred) + (size if sample.scale != 1.0 else 0.0)
     lost = size if sample.scale == 1.0 else np.maximum(size, np.maximum(np.abs(v), spread))
-    tolerance = y * u * rounding + np.where(y < sample.flushed_below, y * lost, 0.0)
+    # In this order: y_i u underflows where y_i is subnormal in float64, and v_i may be large.
+    tolerance = y * (u * rounding) + np.where(y < sample.flushed_below, y * lost, 0.0)
     directions: tuple[Array, ...] = (-sample.scale * y,)
     windows: tuple[Array, ...] = (worst,)
     chances: tuple[Array, ...] = (likely,)
@@ -222,7 +223,7 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
         windows = ((worst + moved) * common, forward.window)
         chances = (likely * common + moved, forward.likely)
     tolerance = abs(sample.scale) * tolerance + 2.0 * tiny * max(1.0, abs(sample.scale))
-    afresh = (sample.n + 3) * u * y * np.abs(v) + tiny * np.abs(v).sum(axis=1, keepdims=True)
+    afresh = y * ((sample.n + 3) * u * np.abs(v)) + tiny * np.abs(v).sum(axis=1, keepdims=True)
     afresh *= abs(sample.scale)
     tolerance = np.where(sample.masked, NONE, tolerance)
     afresh = np.where(sample.masked, 0.0, afresh)

@@ -310,6 +310,26 @@ def test_a_masked_entry_has_probability_zero_exactly() -> None:
             assert bool(judge(residual, bound).ratio[0] <= 1.0) is fine
 
 
+@pytest.mark.parametrize("op", ["softmax_vjp", "softmax_jvp", "log_softmax_jvp"])
+def test_tiny_probabilities_beside_huge_vectors_may_be_flushed(op: str) -> None:
+    """The bound's own products do not underflow: what y_i u loses is large times v_i."""
+    rng = np.random.default_rng(0)
+    y = np.ldexp(rng.random((4000, 5)) + 1.0, rng.integers(-1074, -960, (4000, 5)))
+    y[:, 0] = 1.0
+    v = rng.normal(size=y.shape) * 1e246
+    flushed = np.where(y < FLOAT64.tiny, 0.0, y)
+    centred = v - sequential(flushed * v)
+    got = centred if OPS[op].logarithmic else flushed * centred
+    given = np.log(y) if OPS[op].logarithmic else y
+    inputs = {"y": given, OPS[op].vector: v}
+    sample = Sample(inputs, precision=FLOAT64, logarithmic=OPS[op].logarithmic)
+    exact = reference.answer(OPS[op], sample)
+    bound = OPS[op].bound(sample, exact[0])
+    for own_sums in (False, True):
+        ratio = judge(reference.residual(got, exact), bound, own_sums=own_sums).ratio
+        assert ratio.max() <= 1.0
+
+
 def test_an_error_beyond_every_multiple_of_its_tolerance_is_refuted() -> None:
     """Error over tolerance may overflow where next to nothing is allowed: no number explains it."""
     windows = (np.array([1e-7]), np.array([1e-7]))
