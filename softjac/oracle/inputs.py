@@ -43,6 +43,7 @@ class _Noise:
     n: int
     at: Array
     precision: Precision
+    scale: float
     made: dict[tuple[str, int], Array] = field(default_factory=dict)
     parent: _Noise | None = None
     chosen: Any = None
@@ -50,7 +51,7 @@ class _Noise:
     def take(self, chosen: list[int]) -> _Noise:
         """The numbers of some of the rows."""
         keys, at = self.keys[chosen], self.at[chosen]
-        return _Noise(keys, self.n, at, self.precision, parent=self, chosen=chosen)
+        return _Noise(keys, self.n, at, self.precision, self.scale, parent=self, chosen=chosen)
 
     def uniform(self, stream: int) -> Array:
         """Uniform numbers in [0, 1), `(rows, n)`."""
@@ -234,8 +235,8 @@ def _huge(z: _Noise) -> float:
 
 
 def _largest(z: _Noise) -> float:
-    """A number so large that n of it, times three and the largest scale, are just finite."""
-    return float(z.precision.largest / (128.0 * z.n))
+    """A number so large that n of it, times three and the scale, are just finite."""
+    return float(z.precision.largest / (max(128.0, 4.0 * z.scale) * z.n))
 
 
 VECTORS: dict[str, Callable[[_Noise], Array]] = {
@@ -264,7 +265,8 @@ def make(
     """
     dtype = storage(precision.name)
     keys = np.array([row.key for row in rows], np.uint64)
-    noise = _Noise(keys, n, np.array([row.at % max(n, 1) for row in rows], np.int64), precision)
+    at = np.array([row.at % max(n, 1) for row in rows], np.int64)
+    noise = _Noise(keys, n, at, precision, scale)
     logits = _fill(noise, LOGITS | LONE | NONFINITE, [row.logits for row in rows])
     with np.errstate(over="ignore", invalid="ignore"):
         if scale != 1.0:  # so large a logit that scaling it is no news stays finite

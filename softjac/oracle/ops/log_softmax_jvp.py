@@ -37,7 +37,7 @@ def bound(sample: Sample, exact: Array) -> Bound:
     level = np.where(np.isfinite(sample.log_y), np.abs(sample.log_y), 0.0)
     top = np.take_along_axis(v, sample.top, axis=1)
     distance = np.maximum(np.abs(v), np.where(sample.dominant, np.abs(v - top), 0.0))
-    moved = (p * (u * exp_error(level) * distance)).sum(axis=1)
+    moved = (p * distance * (u * exp_error(level))).sum(axis=1)
     if sample.from_logits:
         forward = forward_error(sample)
         moved += (p * forward.element * distance).sum(axis=1) * (1.0 + forward.window)
