@@ -76,7 +76,8 @@ def printed(command: str, folder: Path) -> str:
     """What a command prints in a folder, with the command `softjac` of this environment."""
     here = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}"}
-    environment.pop("GITHUB_ACTIONS", None)
+    for changing in ("GITHUB_ACTIONS", "PYTEST_ADDOPTS"):
+        environment.pop(changing, None)
     done = subprocess.run(
         command, shell=True, cwd=folder, env=environment, capture_output=True, text=True
     )
