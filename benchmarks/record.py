@@ -4,11 +4,11 @@
     python benchmarks/record.py --check    the oracle alone, nothing written; ends with 1 where a
                                            mutant survives, a right implementation or a library's
                                            is refused, or more than 1 % of the names are wrong
-    --effort E, --only PATTERN             how much is tried, and on which specimens
+    --effort E, --only PATTERN             how much is tried, and on which specimens and functions
     --sample K                             every K-th specimen and library's function only
     --workers N                            processes at once
-    --resume                               go on with a run that was cut off: what it found is kept
-                                           in build/record
+    --resume                               go on with a run of the same code that was cut off: what
+                                           it found is kept in build/record
 
 Peers that are not installed are left out, and the record says so.
 """
@@ -169,10 +169,11 @@ def restored(fields: dict[str, Any]) -> Judgement:
     return Judgement(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
 
 
-def others(effort: str, sample: int, kept: Kept) -> list[dict[str, Any]]:
+def others(effort: str, only: str, sample: int, kept: Kept) -> list[dict[str, Any]]:
     """The oracle's verdict on the implementations nobody here wrote, on every `sample`-th."""
     found = []
-    chosen = list(itertools.product(("float32", "float64"), OTHERS))[::sample]
+    wanted = [other for other in OTHERS if re.search(only, other.shown)]
+    chosen = list(itertools.product(("float32", "float64"), wanted))[::sample]
     for dtype, other in sorted(chosen, key=lambda pair: OTHERS.index(pair[1])):
         subject = f"{other.shown} {dtype}"
         if subject not in kept.found:
@@ -232,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
             kept = Kept("opinions", resume=chosen.resume)
             said = opinions(wanted, libraries, kept, chosen.workers)
         kept = Kept("others", resume=chosen.resume)
-        found = others(chosen.effort, chosen.sample, kept)
+        found = others(chosen.effort, chosen.only, chosen.sample, kept)
         kept = Kept("judgements", resume=chosen.resume)
         judged = judgements(wanted, chosen.effort, libraries, kept, chosen.workers)
     print(summary(judged))

@@ -310,19 +310,17 @@ def test_a_masked_entry_has_probability_zero_exactly() -> None:
             assert bool(judge(residual, bound).ratio[0] <= 1.0) is fine
 
 
-@pytest.mark.parametrize("op", ["softmax_vjp", "softmax_jvp", "log_softmax_jvp"])
+@pytest.mark.parametrize("op", ["softmax_vjp", "softmax_jvp"])
 def test_tiny_probabilities_beside_huge_vectors_may_be_flushed(op: str) -> None:
-    """The bound's own products do not underflow: what y_i u loses is large times v_i."""
+    """The bound's own products do not underflow, and the mean of flushed terms alone may be 0."""
     rng = np.random.default_rng(0)
     y = np.ldexp(rng.random((4000, 5)) + 1.0, rng.integers(-1074, -960, (4000, 5)))
     y[:, 0] = 1.0
     v = rng.normal(size=y.shape) * 1e246
+    v[::2, 0] = 0.0
     flushed = np.where(y < FLOAT64.tiny, 0.0, y)
-    centred = v - sequential(flushed * v)
-    got = centred if OPS[op].logarithmic else flushed * centred
-    given = np.log(y) if OPS[op].logarithmic else y
-    inputs = {"y": given, OPS[op].vector: v}
-    sample = Sample(inputs, precision=FLOAT64, logarithmic=OPS[op].logarithmic)
+    got = flushed * (v - sequential(flushed * v))
+    sample = Sample({"y": y, OPS[op].vector: v}, precision=FLOAT64)
     exact = reference.answer(OPS[op], sample)
     bound = OPS[op].bound(sample, exact[0])
     for own_sums in (False, True):

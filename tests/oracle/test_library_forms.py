@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -87,15 +87,20 @@ def rows_of(n: int, op: str) -> list[Row]:
     ]
 
 
-def put_on(scale: Any, form: Form, *, last: bool) -> Form:
-    """A product's form with the scale on its result, or on its vector before anything else."""
+def scaled_forms(op: str, scale: Any) -> Iterator[Form]:
+    """The forms with the scale put on the logits, or on a product's result or vector."""
+    for form in FORMS[op]:
+        if is_forward(op):
+            yield form  # of scaled logits
+            continue
+        yield lambda *given, form=form: form(*given) * scale
+        if OPS[op].vector:
+            yield lambda y, v, form=form: form(y, v * scale)
 
-    def scaled(y: jax.Array, *vector: jax.Array) -> jax.Array:
-        if last or not vector:
-            return form(y, *vector) * scale
-        return form(y, vector[0] * scale)
 
-    return scaled
+def is_forward(op: str) -> bool:
+    """Whether it takes logits."""
+    return OPS[op].forward == op
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -103,26 +108,22 @@ def put_on(scale: Any, form: Form, *, last: bool) -> Form:
 @pytest.mark.parametrize("op", FORMS)
 def test_what_xla_makes_of_the_textbook_is_honest(op: str, scale: float, dtype: str) -> None:
     """Whatever the row, also where probabilities are subnormal and vectors nearly overflow."""
-    forward = OPS[op].vector is None and "jacobian" not in op
-    roles = ("x",) if forward else ("y", *filter(None, (OPS[op].vector,)))
-    size = np.dtype(dtype).type
+    precision, size = PRECISIONS[dtype], np.dtype(dtype).type(scale)
+    roles = ("x",) if is_forward(op) else ("y", *filter(None, (OPS[op].vector,)))
     for n in (2, 7, 10):
-        inputs = make(rows_of(n, op), n, OPS[op], roles, PRECISIONS[dtype], scale)
-        sample = Sample(
-            inputs, scale=scale, precision=PRECISIONS[dtype], logarithmic=OPS[op].logarithmic
-        )
+        rows = rows_of(n, op)
+        inputs = make(rows, n, OPS[op], roles, precision, scale)
+        sample = Sample(inputs, scale=scale, precision=precision, logarithmic=OPS[op].logarithmic)
         with np.errstate(all="ignore"), jax.enable_x64(dtype == "float64"):
             exact = reference.answer(OPS[op], sample)
             bound = OPS[op].bound(sample, exact[0])
-            given = [jnp.asarray(inputs[role]) for role in roles]
-            if forward:
-                given = [given[0] * size(scale)]
-            for form in FORMS[op]:
-                for last in (True, False):
-                    whole = form if forward else put_on(size(scale), form, last=last)
-                    got = np.asarray(jax.jit(whole)(*given), np.float64).reshape(sample.rows, -1)
-                    ratio = judge(reference.residual(got, exact), bound).ratio
-                    assert ratio.max() <= 1.0, (n, form.__name__, rows_of(n, op)[ratio.argmax()])
+            given = [
+                jnp.asarray(inputs[role] * size if role == "x" else inputs[role]) for role in roles
+            ]
+            for number, form in enumerate(scaled_forms(op, size)):
+                got = np.asarray(jax.jit(form)(*given), np.float64).reshape(sample.rows, -1)
+                ratio = judge(reference.residual(got, exact), bound).ratio
+                assert ratio.max() <= 1.0, (n, number, rows[ratio.argmax()])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])  # float16 adds in float32
