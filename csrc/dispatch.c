@@ -140,9 +140,6 @@ static bool overlaps(const void *input, ptrdiff_t ld, const softjac_call *call, 
     return in < out + out_bytes && out < in + in_bytes;
 }
 
-/* Bytes of result from which a second thread pays for being woken. */
-enum { THREADS_FROM = 1 << 20 };
-
 /* Bytes of a row from which threads share it, where there are fewer rows than threads. */
 enum { LONG_ROW = 1 << 20 };
 
@@ -185,7 +182,7 @@ softjac_status softjac_execute(softjac_op op, softjac_type type, const softjac_c
     tuned.stream = call->scale == 1 && streams(elements * item, square);
     work w = {kernels, &tuned, op, type};
     size_t units = square ? call->rows * call->n : call->rows;
-    if (elements * item < THREADS_FROM || executor->threads < 2) return run_piece(&w, 0, units);
+    if (executor->threads < 2 || !executor->pays(elements * item)) return run_piece(&w, 0, units);
     bool splits = op == SOFTJAC_SOFTMAX || op == SOFTJAC_LOG_SOFTMAX || op == SOFTJAC_PRODUCT;
     bool wide = type == SOFTJAC_F64;
     if (splits && call->n * item > LONG_ROW && call->rows < (size_t)executor->threads &&

@@ -84,7 +84,8 @@ softjac_status softjac_compose(const softjac_table *kernels, softjac_op op, soft
 struct softjac_executor {
     bool (*submit)(void *context, void (*work)(void *), void *argument);
     void *context;
-    int threads; /* the most that may work on a call, its own included */
+    int threads;                /* the most that may work on a call, its own included */
+    bool (*pays)(size_t bytes); /* whether help is worth asking for, by the size of the result */
 };
 
 /* Round to nearest, nothing flushed, nothing trapped, whatever the caller runs with (XLA flushes

@@ -1,5 +1,5 @@
 /* One call on several threads: pieces are handed out by a counter, so that nobody waits for work
-   that has not begun. Nobody spins: a waiting thread gives way, and soon sleeps. */
+   that has not begun. Whoever waits gives way to others, and soon sleeps. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <pthread.h>
@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "kernels.h"
 
@@ -92,7 +93,7 @@ softjac_status softjac_parallel(const softjac_executor *executor, size_t units,
     return status;
 }
 
-/* --- the library's own helpers: started when first needed, asleep on a queue --- */
+/* --- the library's own helpers: started when first needed, idle on a queue --- */
 
 enum { MOST_THREADS = 256 };
 
@@ -105,20 +106,40 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t filled;
     request queue[MOST_THREADS];
-    int waiting, sleeping, helpers;
+    atomic_int waiting, awake; /* requests; idle helpers that need not be woken */
+    int idle, helpers;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER};
 
 static atomic_int most_threads = 1;
+
+/* Waking a sleeper takes 10 to 20 us, as long as a piece of most calls: an idle helper looks out
+   for the next call for a while. */
+enum { LINGER_NS = 100000 };
+
+static long long now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+/* With the pool locked, and unlocked meanwhile. */
+static void linger(void) {
+    pool.awake++;
+    pthread_mutex_unlock(&pool.lock);
+    long long end = now_ns() + LINGER_NS;
+    while (!atomic_load(&pool.waiting) && now_ns() < end) sched_yield();
+    pthread_mutex_lock(&pool.lock);
+    pool.awake--;
+}
 
 static void *helper_main(void *unused) {
     (void)unused;
     pthread_mutex_lock(&pool.lock);
     for (;;) {
-        while (!pool.waiting) {
-            pool.sleeping++;
-            pthread_cond_wait(&pool.filled, &pool.lock);
-            pool.sleeping--;
-        }
+        pool.idle++;
+        if (!pool.waiting) linger();
+        while (!pool.waiting) pthread_cond_wait(&pool.filled, &pool.lock);
+        pool.idle--;
         request next = pool.queue[--pool.waiting];
         pthread_mutex_unlock(&pool.lock);
         next.work(next.argument);
@@ -127,11 +148,24 @@ static void *helper_main(void *unused) {
     return NULL;
 }
 
+/* Bytes of result from which a helper that is awake pays, and one that must be woken. */
+enum { AWAKE_FROM = 1 << 17, ASLEEP_FROM = 1 << 19 };
+
+/* Between the two, whoever calls again within LINGER_NS is taken to go on: from its second call on
+   the helpers are woken, and find it calling still. */
+static bool own_threads_pay(size_t bytes) {
+    static atomic_llong last_call;
+    if (bytes >= ASLEEP_FROM) return true;
+    if (bytes < AWAKE_FROM) return false;
+    long long now = now_ns(), last = atomic_exchange(&last_call, now);
+    return atomic_load(&pool.awake) || now - last < LINGER_NS;
+}
+
 /* A forked child has none of the threads: it begins with an empty pool. */
 static void before_fork(void) { pthread_mutex_lock(&pool.lock); }
 static void after_fork_in_parent(void) { pthread_mutex_unlock(&pool.lock); }
 static void after_fork_in_child(void) {
-    pool.waiting = pool.sleeping = pool.helpers = 0;
+    pool.waiting = pool.awake = pool.idle = pool.helpers = 0;
     pthread_mutex_init(&pool.lock, NULL);
     pthread_cond_init(&pool.filled, NULL);
 }
@@ -159,7 +193,7 @@ static bool submit_to_pool(void *unused, void (*work)(void *), void *argument) {
     pthread_once(&once, register_fork_handlers);
     pthread_mutex_lock(&pool.lock);
     bool most = pool.helpers >= atomic_load(&most_threads) - 1;
-    bool served = pool.sleeping > pool.waiting || most || start_helper();
+    bool served = pool.idle > pool.waiting || most || start_helper();
     bool accepted = pool.waiting < MOST_THREADS && (served || pool.helpers > 0);
     if (accepted) {
         pool.queue[pool.waiting++] = (request){work, argument};
@@ -170,7 +204,7 @@ static bool submit_to_pool(void *unused, void (*work)(void *), void *argument) {
 }
 
 softjac_executor softjac_own_threads(void) {
-    return (softjac_executor){submit_to_pool, NULL, atomic_load(&most_threads)};
+    return (softjac_executor){submit_to_pool, NULL, atomic_load(&most_threads), own_threads_pay};
 }
 
 void softjac_set_threads(int threads) {

@@ -114,9 +114,12 @@ def test_batch_alignment_stride_and_aliasing_do_not_matter(op: str, suffix: str)
 
 @pytest.mark.parametrize("op", OPS)
 def test_threads_do_not_matter(op: str) -> None:
-    """Any number of threads gives the bits of one, for many rows and for one long row."""
+    """Any number of threads gives the bits of one, for many rows and for one long row.
+
+    Results of 157 KB get helpers only where calls follow each other.
+    """
     lib = library()
-    shapes = [(3, 300)] if op in JACOBIANS else [(999, 301), (5, 60_001), (2, 300_001)]
+    shapes = [(3, 300)] if op in JACOBIANS else [(130, 301), (999, 301), (5, 60_001), (2, 300_001)]
     try:
         for rows, n in shapes:
             inputs = operands(op, rows, n, "f32")
@@ -124,7 +127,8 @@ def test_threads_do_not_matter(op: str) -> None:
             want = run(lib, op, *inputs)
             for threads in (2, 3, 7):
                 lib.softjac_set_threads(threads)
-                assert bits(run(lib, op, *inputs)) == bits(want), (rows, n, threads)
+                for again in range(3):
+                    assert bits(run(lib, op, *inputs)) == bits(want), (rows, n, threads, again)
     finally:
         lib.softjac_set_threads(1)
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,19 @@ def test_callers_in_many_threads_do_not_disturb_each_other() -> None:
     for thread in threads:
         thread.join(60)
     assert gots == wants
+
+
+def test_idle_helpers_fall_asleep() -> None:
+    """Threads that wait for a next call stop looking out for it: a pause takes no time."""
+    native.set_threads(4)
+    try:
+        native.softmax(logits(3000, 500))
+        time.sleep(0.1)
+        before = time.process_time()
+        time.sleep(0.5)
+        assert time.process_time() - before < 0.1
+    finally:
+        native.set_threads(_library.available_threads())
 
 
 def _digest(connection: Any) -> None:
