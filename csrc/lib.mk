@@ -34,10 +34,10 @@ softjac/native/_abi.py: csrc/softjac.h csrc/build_abi.py
 
 # --- the library under the sanitizers and valgrind, on every ISA that the machine has --------------
 
-EXERCISED := api dispatch compose threads kernels_portable \
-    $(if $(filter x86_64%,$(SOFTJAC_TARGET)),kernels_avx2 kernels_avx512)
+EXERCISED := $(if $(filter x86_64%,$(SOFTJAC_TARGET)),kernels_avx2 kernels_avx512) \
+    kernels_portable api dispatch compose threads
 ISAS ?= portable avx2 avx512
-SANITIZERS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+SANITIZERS := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all
 SANITIZED := build/sanitize
 PLAIN := build/memcheck
 
@@ -51,19 +51,25 @@ $(SANITIZED)/%.o: csrc/%.c $(wildcard csrc/*.h) csrc/lib.mk
 	$(CC) $(SOFTJAC_CFLAGS) $(SANITIZERS) $(SOFTJAC_ISA_FLAGS) -c $< -o $@
 $(PLAIN)/%.o: csrc/%.c $(wildcard csrc/*.h) csrc/lib.mk
 	@mkdir -p $(@D)
-	$(CC) $(SOFTJAC_CFLAGS) -g $(SOFTJAC_ISA_FLAGS) -c $< -o $@
+	$(CC) $(SOFTJAC_CFLAGS) -g1 $(SOFTJAC_ISA_FLAGS) -c $< -o $@
 $(SANITIZED)/exercise: $(EXERCISED:%=$(SANITIZED)/%.o) $(SANITIZED)/exercise.o
 	$(CC) $(SANITIZERS) $^ -lm -pthread -o $@
 $(PLAIN)/exercise: $(EXERCISED:%=$(PLAIN)/%.o) $(PLAIN)/exercise.o
 	$(CC) $^ -lm -pthread -o $@
 
+# Compiling is most of it: on as many processors as there are.
+IN_PARALLEL = $(MAKE) --no-print-directory -f csrc/lib.mk -j$(shell getconf _NPROCESSORS_ONLN)
+
 .PHONY: sanitize
-sanitize: $(SANITIZED)/exercise ## the C library under AddressSanitizer and UBSan, on every ISA
+sanitize: ## the C library under AddressSanitizer and UBSan, on every ISA
+	@$(IN_PARALLEL) $(SANITIZED)/exercise
 	@for isa in $(ISAS); do SOFTJAC_FORCE_ISA=$$isa $(SANITIZED)/exercise || \
 	  { [ $$? -eq 77 ] && echo "$$isa: not on this processor"; } || exit 1; done
 
 # valgrind knows AVX2 but not AVX-512, and hides what it does not know from CPUID.
 .PHONY: memcheck
-memcheck: $(PLAIN)/exercise ## the C library under valgrind, plain C and AVX2
+memcheck: ## the C library under valgrind, plain C and AVX2
+	@command -v valgrind >/dev/null || { echo "valgrind is not found; install it" >&2; exit 2; }
+	@$(IN_PARALLEL) $(PLAIN)/exercise
 	@for isa in portable avx2; do SOFTJAC_FORCE_ISA=$$isa valgrind --quiet --error-exitcode=3 --leak-check=full \
 	  --errors-for-leak-kinds=definite --show-leak-kinds=definite $(PLAIN)/exercise || exit 1; done
