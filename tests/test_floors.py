@@ -13,14 +13,15 @@ PACKAGE = Path(softjac.__file__).parent
 FLOORS = {
     0: "_types _errors _classes _exponential native/_library native/_abi oracle oracle/call "
        "oracle/channel oracle/findings oracle/precision oracle/guard oracle/suffixes "
-       "oracle/catalogue",
+       "oracle/catalogue oracle/allocation",
     1: "_product _derivatives native/_numpy oracle/enclosure oracle/arrays oracle/assume "
        "oracle/cache oracle/claims oracle/compiler oracle/declaration oracle/derivatives "
        "oracle/pace oracle/process oracle/returned oracle/roles oracle/settings oracle/signature "
        "oracle/sample oracle/storage oracle/symbols oracle/reports/numbers oracle/reports/text",
     2: "_softmax _operator oracle/prototype oracle/targets oracle/batch oracle/native_sandbox "
        "oracle/interleaved oracle/python_call oracle/python_sandbox oracle/sandbox "
-       "oracle/unfinished oracle/worker oracle/native_worker oracle/python_worker",
+       "oracle/unfinished oracle/worker oracle/native_worker oracle/python_worker "
+       "oracle/programs",
     3: "layers lineax sharded native oracle/bounds oracle/fit oracle/op oracle/reference",
     4: "oracle/ops oracle/inputs oracle/mistakes oracle/plan oracle/library_derivative",
     5: "oracle/candidate oracle/failure",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from softjac._errors import CandidateError
 
-__all__ = ["folder", "xla"]
+__all__ = ["folder", "processor", "xla"]
 
 # JAX keeps all it compiles, however small and quickly compiled.
 _EVERYTHING = {
@@ -52,10 +52,10 @@ def xla() -> dict[str, str]:
     numbers = tuple(int(part) for part in version("jax").split(".")[:3] if part.isdecimal())
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or numbers < (0, 10, 2):
         return {}
-    return {"JAX_COMPILATION_CACHE_DIR": str(folder("xla") / _processor()), **_EVERYTHING}
+    return {"JAX_COMPILATION_CACHE_DIR": str(folder("xla") / processor()), **_EVERYTHING}
 
 
-def _processor() -> str:
+def processor() -> str:
     """A name for this kind of processor: a home may be shared, and JAX does not tell them apart.
 
     Elsewhere a program for a wider instruction set ends its process, as if the candidate did.

@@ -1,7 +1,7 @@
 """Judging beside the candidate: a process of its own, for a program of our own.
 
-It imports JAX and compiles the reference while the first inputs are made, and judges the rows that
-came back while the next ones run.
+It imports JAX while this process imports the rest, and judges the rows that came back while the
+next ones run.
 """
 
 from __future__ import annotations
@@ -13,21 +13,25 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from softjac._errors import SandboxError
-from softjac.oracle import cache, reference
+from softjac.oracle.allocation import KEEPING
 from softjac.oracle.channel import Channel, ChildLostError
-from softjac.oracle.op import Op
-from softjac.oracle.ops import OPS
 from softjac.oracle.process import ChildProcess, death
-from softjac.oracle.sample import Sample
+
+if TYPE_CHECKING:  # NumPy, which takes its time: the process is to start before
+    import numpy as np
+
+    from softjac.oracle.op import Op
+    from softjac.oracle.sample import Sample
+
+    Array = np.ndarray[Any, np.dtype[Any]]
 
 __all__ = ["answer", "judging_beside", "prepare", "seconds", "submit"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
+# No threads for matrices, of which there are none.
+_ENVIRONMENT = {**KEEPING, "OPENBLAS_NUM_THREADS": "1"}
 
 
 class JudgeProcess:
@@ -76,7 +80,7 @@ class JudgeProcess:
 
 def _started() -> ChildProcess:
     """A process that waits for questions."""
-    return ChildProcess(__name__, sys.path, environment=cache.xla())
+    return ChildProcess(__name__, sys.path, environment=_ENVIRONMENT)
 
 
 _beside: list[JudgeProcess] = []
@@ -105,6 +109,8 @@ def submit(function: Callable[..., Any], op: Op, *arguments: Any, **options: Any
 
 def answer(op: Op, sample: Sample, *, proven: bool = False) -> tuple[Array, Array]:
     """The exact answer, as `reference.answer` gives it."""
+    from softjac.oracle import reference
+
     found: tuple[Array, Array] = submit(reference.answer, op, sample, proven=proven).result()
     return found
 
@@ -112,18 +118,29 @@ def answer(op: Op, sample: Sample, *, proven: bool = False) -> tuple[Array, Arra
 def prepare(op: Op, roles: tuple[str, ...], dtype: str) -> None:
     """Has the process beside compile what the first rows will need, if there is such a process."""
     if _beside:
+        from softjac.oracle import reference
+
         _beside[-1].submit(reference.prepare, op.name, roles, dtype)
 
 
 def seconds() -> float:
     """Processor seconds of judging beside this process's own, in which compiling counts nothing."""
-    return _beside[-1].seconds if _beside else -reference.seconds_compiling()
+    if _beside:
+        return _beside[-1].seconds
+    from softjac.oracle import reference
+
+    return -reference.seconds_compiling()
 
 
 def _serve(channel: Channel) -> None:
     """Answers questions until nobody asks any more."""
     with contextlib.suppress(ChildLostError):
         sys.path[:] = channel.receive()
+        import jax  # noqa: F401 (before anybody asks)
+
+        from softjac.oracle import reference
+        from softjac.oracle.ops import OPS
+
         while True:
             function, op, arguments, options = channel.receive()
             started = time.process_time() - reference.seconds_compiling()

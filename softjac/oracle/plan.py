@@ -223,8 +223,7 @@ def tasks(
     if n in VOCABULARIES or n > effort.longest:
         yield [Task("plain", n, 2 if n in VOCABULARIES else 1, seed + n % 4, scale=scale)]
         return
-    most = EDGES if effort.name == "quick" else 4 * EDGES if n == LANED else 2 * EDGES
-    ends = Task("edges", n, max(1, min(len(edges(n)), most // n)), seed, scale=scale)
+    ends = Task("edges", n, _ends(n, effort), seed, scale=scale)
     alone = [replace(ends, rows=1)] if several_rows and n >= LONG else []
     if n in EDGED + LEFTOVER and effort.name == "quick":
         simple = Task("simple", n, len(SIMPLE), seed, scale=scale)
@@ -269,11 +268,18 @@ def _scale(n: int) -> float:
     return SCALES[sum(map(int, f"{n:o}")) % len(SCALES)]
 
 
+def _ends(n: int, effort: Effort) -> int:
+    """How many edges are looked at: all of them up to where that is too much."""
+    most = EDGES if effort.name == "quick" else 4 * EDGES if n == LANED else 2 * EDGES
+    rows = max(1, min(len(edges(n)), most // n))
+    return min(rows, 40) if effort.name == "quick" and n > 2000 else rows
+
+
 def _spikes(n: int, effort: Effort) -> int:
     """How many positions get a spike: all of them up to where that is too much."""
     every = {"quick": 130, "standard": 1024, "thorough": 4096}[effort.name]
     if n <= every and (n <= 130 or n in (256, 1000, 1024, 4096)):
         return n
     if effort.name == "quick":  # of long rows the edges, and a lane of each kind, are tried besides
-        return min(n, 192 if n in (257, 1025) else 48 if n < 20_000 else 6)
+        return min(n, 192 if n in (257, 1025) else 48 if n <= 2000 else 24 if n < 20_000 else 6)
     return min(n, 192 if n in (257, 1025, 4097) else 64 if n < 20_000 else 16)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from softjac.oracle import programs
 from softjac.oracle.op import Op
 from softjac.oracle.sample import Sample
 
@@ -121,11 +122,10 @@ def _compiled(
     """The compiled reference of an op for these input roles, each of this shape."""
     import jax
 
-    import softjac
-
-    result, derivative = getattr(softjac, forward), getattr(softjac, name)
-
     def run(*arrays: Any) -> Any:
+        import softjac
+
+        result, derivative = getattr(softjac, forward), getattr(softjac, name)
         *inputs, scale = arrays
         given = dict(zip(roles, inputs, strict=True))
         if name == forward:
@@ -134,7 +134,10 @@ def _compiled(
         return scale * (derivative(y) if vector is None else derivative(y, given[vector]))
 
     started = time.process_time()
-    program = jax.jit(run).lower(*(np.zeros(shape) for _ in roles), 1.0).compile()
+    program = programs.kept(
+        f"{name} {' '.join(roles)} {shape}",
+        lambda: jax.jit(run).lower(*(np.zeros(shape) for _ in roles), 1.0).compile(),
+    )
     _compiling.append(time.process_time() - started)
     return program
 

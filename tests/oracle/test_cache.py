@@ -62,7 +62,7 @@ def test_old_releases_keep_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_each_kind_of_processor_has_programs_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a home is shared, no program for a wider instruction set is run."""
-    here = cache._processor()
-    assert cache._processor() == here
+    here = cache.processor()
+    assert cache.processor() == here
     monkeypatch.setattr(cache.platform, "machine", lambda: "another")
-    assert cache._processor() != here
+    assert cache.processor() != here

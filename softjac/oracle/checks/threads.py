@@ -34,9 +34,9 @@ def check(trial: Trial) -> Result:
     long = [_alone(trial, n) for n in lengths]
     if trial.candidate.takes_scale:
         long += [_alone(trial, n, scale=2.5) for n in (1_000, 27)]
-    long.append([batch for alone in long for batch in alone])  # all of them, of all lengths
+    every = [batch for alone in long for batch in alone]  # all of them, of all lengths
     first = _alone(trial, FIRST, rows=8) if trial.candidate.kind == "c" else []
-    for alone in long:
+    for alone in (*(long[::2] if quick else long), every):  # each takes a process
         if alone and _together(trial, alone, _rounds(trial, alone)):
             break
     for _ in range(STARTS[trial.effort.name] if first else 0):
