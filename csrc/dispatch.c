@@ -182,7 +182,8 @@ softjac_status softjac_execute(softjac_op op, softjac_type type, const softjac_c
     tuned.stream = call->scale == 1 && streams(elements * item, square);
     work w = {kernels, &tuned, op, type};
     size_t units = square ? call->rows * call->n : call->rows;
-    if (executor->threads < 2 || !executor->pays(elements * item)) return run_piece(&w, 0, units);
+    if (executor->threads < 2 || !softjac_threads_pay(elements * item))
+        return run_piece(&w, 0, units);
     bool splits = op == SOFTJAC_SOFTMAX || op == SOFTJAC_LOG_SOFTMAX || op == SOFTJAC_PRODUCT;
     bool wide = type == SOFTJAC_F64;
     if (splits && call->n * item > LONG_ROW && call->rows < (size_t)executor->threads &&

@@ -84,8 +84,7 @@ softjac_status softjac_compose(const softjac_table *kernels, softjac_op op, soft
 struct softjac_executor {
     bool (*submit)(void *context, void (*work)(void *), void *argument);
     void *context;
-    int threads;                /* the most that may work on a call, its own included */
-    bool (*pays)(size_t bytes); /* whether help is worth asking for, by the size of the result */
+    int threads; /* the most that may work on a call, its own included */
 };
 
 /* Round to nearest, nothing flushed, nothing trapped, whatever the caller runs with (XLA flushes
@@ -98,6 +97,9 @@ void softjac_leave_environment(unsigned long before);
 softjac_status softjac_parallel(const softjac_executor *executor, size_t units,
                                 softjac_status (*piece)(void *context, size_t begin, size_t end),
                                 void *context);
+
+/* Whether help pays for a call, by the size of its result. */
+bool softjac_threads_pay(size_t bytes);
 
 /* The library's own threads, as many as softjac_set_threads allows. */
 softjac_executor softjac_own_threads(void);

@@ -1,5 +1,7 @@
-/* One call on several threads: pieces are handed out by a counter, so that nobody waits for work
-   that has not begun. Whoever waits gives way to others, and soon sleeps. */
+/* One call on several threads. Each begins with a share of its own, the same one in the next call,
+   for its cache to have it still, and then helps with the others': a counter for each share hands
+   out its pieces, so that nobody waits for work that has not begun. Whoever waits gives way to
+   others, and soon sleeps. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <pthread.h>
@@ -14,22 +16,32 @@
 /* --- a job: lives until the caller and every helper, early or late, have let go of it --- */
 
 typedef struct {
+    _Alignas(64) atomic_size_t next;
+    size_t end;
+} share;
+
+typedef struct {
     softjac_status (*piece)(void *context, size_t begin, size_t end);
     void *context;
-    size_t units, step;
-    atomic_size_t next;
+    size_t step, threads;
+    atomic_size_t joined;
     atomic_int references, status;
     pthread_mutex_t lock;
     pthread_cond_t idle;
     atomic_int working; /* helpers at work; written, with `closed`, under the lock */
     bool closed;
+    share shares[];
 } job;
 
-static void work_on(job *j) {
-    for (;;) {
-        size_t begin = atomic_fetch_add_explicit(&j->next, j->step, memory_order_relaxed);
-        if (begin >= j->units) return;
-        size_t end = j->units - begin < j->step ? j->units : begin + j->step;
+static void work_on(job *j, size_t own) {
+    for (size_t turn = 0; turn < j->threads;) {
+        share *from = &j->shares[(own + turn) % j->threads];
+        size_t begin = atomic_fetch_add_explicit(&from->next, j->step, memory_order_relaxed);
+        if (begin >= from->end) {
+            turn++;
+            continue;
+        }
+        size_t end = from->end - begin < j->step ? from->end : begin + j->step;
         softjac_status status = j->piece(j->context, begin, end);
         if (status != SOFTJAC_OK) atomic_store(&j->status, (int)status);
     }
@@ -63,7 +75,7 @@ static void help(void *argument) {
     j->working += !late;
     pthread_mutex_unlock(&j->lock);
     if (!late) {
-        work_on(j);
+        work_on(j, atomic_fetch_add(&j->joined, 1));
         pthread_mutex_lock(&j->lock);
         if (--j->working == 0) pthread_cond_signal(&j->idle);
         pthread_mutex_unlock(&j->lock);
@@ -75,18 +87,24 @@ softjac_status softjac_parallel(const softjac_executor *executor, size_t units,
                                 softjac_status (*piece)(void *, size_t, size_t), void *context) {
     size_t threads = executor && executor->threads > 1 ? (size_t)executor->threads : 1;
     if (threads > units) threads = units;
-    job *j = threads > 1 ? malloc(sizeof *j) : NULL;
+    size_t size = sizeof(job) + threads * sizeof(share); /* a multiple of its alignment */
+    job *j = threads > 1 ? aligned_alloc(_Alignof(job), size) : NULL;
     if (!j) return piece(context, 0, units);
     /* Pieces enough to even out unequal threads, few enough to stay cheap. */
     size_t step = units / (threads * 8);
-    *j = (job){.piece = piece, .context = context, .units = units, .step = step ? step : 1};
+    *j = (job){.piece = piece, .context = context, .step = step ? step : 1, .threads = threads};
+    for (size_t i = 0; i < threads; i++) {
+        atomic_init(&j->shares[i].next, units / threads * i);
+        j->shares[i].end = i + 1 < threads ? units / threads * (i + 1) : units;
+    }
+    atomic_init(&j->joined, 1); /* the caller has */
     atomic_init(&j->references, (int)threads);
     atomic_init(&j->working, 0);
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->idle, NULL);
     for (size_t helper = 1; helper < threads; helper++)
         if (!executor->submit(executor->context, help, j)) let_go(j);
-    work_on(j);
+    work_on(j, 0);
     wait_for_helpers(j);
     softjac_status status = (softjac_status)atomic_load(&j->status);
     let_go(j);
@@ -152,8 +170,8 @@ static void *helper_main(void *unused) {
 enum { AWAKE_FROM = 1 << 17, ASLEEP_FROM = 1 << 19 };
 
 /* Between the two, whoever calls again within LINGER_NS is taken to go on: from its second call on
-   the helpers are woken, and find it calling still. */
-static bool own_threads_pay(size_t bytes) {
+   the helpers, these or XLA's, are woken, and find it calling still. */
+bool softjac_threads_pay(size_t bytes) {
     static atomic_llong last_call;
     if (bytes >= ASLEEP_FROM) return true;
     if (bytes < AWAKE_FROM) return false;
@@ -204,7 +222,7 @@ static bool submit_to_pool(void *unused, void (*work)(void *), void *argument) {
 }
 
 softjac_executor softjac_own_threads(void) {
-    return (softjac_executor){submit_to_pool, NULL, atomic_load(&most_threads), own_threads_pay};
+    return (softjac_executor){submit_to_pool, NULL, atomic_load(&most_threads)};
 }
 
 void softjac_set_threads(int threads) {

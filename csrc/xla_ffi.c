@@ -127,17 +127,13 @@ static bool submit_to_xla(void *context, void (*work)(void *), void *argument) {
     return frame->api->schedule(&arguments) == NULL;
 }
 
-/* XLA's helpers may have to be woken. */
-static bool xla_threads_pay(size_t bytes) { return bytes >= 1 << 20; }
-
 /* XLA's own threads, no more of them than softjac_set_threads allows. */
 static softjac_executor xla_threads(call_frame *frame) {
     int64_t count = 1;
     threads_arguments arguments = {sizeof arguments, NULL, frame->context, &count};
     int most = softjac_own_threads().threads;
     if (most > 1 && frame->api->count_threads(&arguments) != NULL) count = 1;
-    return (softjac_executor){submit_to_xla, frame, count < most ? (int)count : most,
-                              xla_threads_pay};
+    return (softjac_executor){submit_to_xla, frame, count < most ? (int)count : most};
 }
 
 /* The attribute `scale`, 1 where there is none. */
