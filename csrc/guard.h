@@ -105,7 +105,7 @@ typedef struct {
     int64_t returned;
     int64_t signal, access; /* access: 0 unknown, 1 read, 2 write */
     int64_t array,
-        offset; /* of the fault: the nearest array or -1; see softjac.oracle.call.Fault */
+        offset; /* of the fault: the nearest array or -1; see softjac.oracle.calls.call.Fault */
     int64_t hint;
     int64_t changed;     /* bit a: input a was written */
     int64_t environment; /* what the call left changed */

@@ -237,7 +237,7 @@ static void check_around(const struct place *place, unsigned char byte,
     }
 }
 
-/* Bytes from an array to an address outside it, signed as in softjac.oracle.call.Fault; the
+/* Bytes from an array to an address outside it, signed as in softjac.oracle.calls.call.Fault; the
  * result is false for an address inside. */
 static int distance_to(const struct place *place, const char *address, int64_t *distance) {
     *distance =

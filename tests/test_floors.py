@@ -11,26 +11,24 @@ import softjac
 PACKAGE = Path(softjac.__file__).parent
 # Each floor's modules and folders; of those that fit, the longest counts.
 FLOORS = {
-    0: "_types _errors _classes _exponential native/_library native/_abi oracle oracle/call "
-       "oracle/channel oracle/findings oracle/precision oracle/guard oracle/suffixes "
-       "oracle/catalogue oracle/allocation",
-    1: "_product _derivatives native/_numpy oracle/enclosure oracle/arrays oracle/assume "
-       "oracle/cache oracle/claims oracle/compiler oracle/declaration oracle/derivatives "
-       "oracle/pace oracle/process oracle/returned oracle/roles oracle/settings oracle/signature "
-       "oracle/sample oracle/storage oracle/symbols oracle/reports/numbers oracle/reports/text",
-    2: "_softmax _operator oracle/prototype oracle/targets oracle/batch oracle/native_sandbox "
-       "oracle/interleaved oracle/python_call oracle/python_sandbox oracle/sandbox "
-       "oracle/unfinished oracle/worker oracle/native_worker oracle/python_worker "
-       "oracle/programs",
-    3: "layers lineax sharded native oracle/bounds oracle/fit oracle/op oracle/reference",
-    4: "oracle/ops oracle/inputs oracle/mistakes oracle/plan oracle/library_derivative",
+    0: "_types _errors _classes _exponential native/_library native/_abi oracle oracle/findings "
+       "oracle/precision oracle/catalogue oracle/calls/call oracle/calls/channel "
+       "oracle/calls/guard oracle/description/suffixes oracle/judging/allocation",
+    1: "_product _derivatives native/_numpy oracle/enclosure oracle/cache oracle/storage "
+       "oracle/description oracle/calls/arrays oracle/calls/derivatives oracle/calls/process "
+       "oracle/calls/returned oracle/calls/settings oracle/judging/sample oracle/planning/pace "
+       "oracle/reports/numbers oracle/reports/text",
+    2: "_softmax _operator oracle/calls oracle/sandbox oracle/description/prototype "
+       "oracle/description/targets oracle/judging/programs",
+    3: "layers lineax sharded native oracle/op oracle/reference oracle/judging",
+    4: "oracle/ops oracle/inputs oracle/mistakes oracle/planning/plan "
+       "oracle/judging/library_derivative",
     5: "oracle/candidate oracle/failure",
-    6: "oracle/awaited oracle/incidents oracle/judge_process oracle/judging "
-       "oracle/shapes oracle/series",
+    6: "oracle/incidents oracle/judging/awaited oracle/judging/judge_process "
+       "oracle/judging/rows oracle/planning/shapes oracle/planning/series",
     7: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "
-       "oracle/conclusion oracle/probe oracle/short_rows oracle/sweep",
-    8: "oracle/diagnosis oracle/evidence oracle/formulas oracle/inquiry oracle/pairs "
-       "oracle/patterns oracle/second_fault oracle/symptoms oracle/unexplained",
+       "oracle/conclusion oracle/planning",
+    8: "oracle/diagnosis oracle/explaining oracle/patterns",
     9: "oracle/verdict",
     10: "oracle/reports oracle/config oracle/init oracle/run strategies",
     11: "cli __main__",

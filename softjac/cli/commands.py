@@ -136,8 +136,8 @@ def verify(
     wanted = {"json": json, "junit_xml": junit_xml, "html": html, "markdown": markdown}
     for name in filter(None, wanted.values()):
         writable(name)
-    from softjac.oracle.allocation import keep_freed_memory
-    from softjac.oracle.judge_process import judging_beside
+    from softjac.oracle.judging.allocation import keep_freed_memory
+    from softjac.oracle.judging.judge_process import judging_beside
 
     keep_freed_memory()
     with judging_beside():  # it takes its time to start: meanwhile the rest is imported

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle import judge_process, reference
+from softjac.oracle import reference
 from softjac.oracle.failure import Batch
 from softjac.oracle.findings import Accuracy, CheckResult
-from softjac.oracle.judging import overflowed
-from softjac.oracle.plan import Task
+from softjac.oracle.judging import judge_process
+from softjac.oracle.judging.rows import overflowed
+from softjac.oracle.planning.plan import Task
 from softjac.oracle.trial import Trial
 
 __all__ = ["measure", "worst_ulp"]

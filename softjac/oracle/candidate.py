@@ -7,16 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from softjac._errors import CandidateError, did_you_mean
-from softjac.oracle import assume as assumptions
-from softjac.oracle import prototype as prototypes
-from softjac.oracle import python_sandbox, signature, targets
-from softjac.oracle.assume import Assumption
-from softjac.oracle.claims import Claims, claims
-from softjac.oracle.guard import ITEM_BYTES, NativePlan
+from softjac.oracle.calls import python_sandbox
+from softjac.oracle.calls.guard import ITEM_BYTES, NativePlan
+from softjac.oracle.calls.python_call import PythonPlan
+from softjac.oracle.description import assume as assumptions
+from softjac.oracle.description import prototype as prototypes
+from softjac.oracle.description import signature, targets
+from softjac.oracle.description.assume import Assumption
+from softjac.oracle.description.claims import Claims, claims
+from softjac.oracle.description.roles import ARRAY_ROLES, input_roles
 from softjac.oracle.op import Op
 from softjac.oracle.ops import OPS
-from softjac.oracle.python_call import PythonPlan
-from softjac.oracle.roles import ARRAY_ROLES, input_roles
 from softjac.oracle.sandbox import open_sandbox
 
 __all__ = ["CFunction", "Candidate", "load", "open_sandbox"]

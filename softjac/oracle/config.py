@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from softjac._errors import ArgumentError, did_you_mean
-from softjac.oracle.suffixes import may_hold
+from softjac.oracle.description.suffixes import may_hold
 
 __all__ = ["EFFORTS", "KEYS", "Entry", "entry_from", "find", "read"]
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from softjac._errors import ArgumentError
-from softjac.oracle.call import Layout
+from softjac.oracle.calls.call import Layout
 from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.findings import Counterexample
-from softjac.oracle.plan import EFFORTS, Effort, Task
+from softjac.oracle.planning.plan import EFFORTS, Effort, Task
 from softjac.oracle.trial import Trial
 
 __all__ = ["Replay", "counterexamples", "encode", "fails_anew", "parse", "rerun"]

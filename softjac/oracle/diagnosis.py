@@ -14,18 +14,18 @@ from collections.abc import Iterable
 import numpy as np
 
 from softjac.oracle.catalogue import CATALOGUE
-from softjac.oracle.findings import Diagnosis
-from softjac.oracle.formulas import (
+from softjac.oracle.explaining.formulas import (
     explain_by_condition,
     explain_by_formula,
     explain_in_words,
 )
-from softjac.oracle.pairs import explain_by_pair
+from softjac.oracle.explaining.pairs import explain_by_pair
+from softjac.oracle.explaining.second_fault import explain_second_fault
+from softjac.oracle.explaining.symptoms import explain_by_chance, explain_by_symptom
+from softjac.oracle.explaining.unexplained import whereabouts
+from softjac.oracle.findings import Diagnosis
 from softjac.oracle.patterns import explain_by_history, explain_by_pattern
-from softjac.oracle.second_fault import explain_second_fault
-from softjac.oracle.symptoms import explain_by_chance, explain_by_symptom
 from softjac.oracle.trial import Trial
-from softjac.oracle.unexplained import whereabouts
 
 __all__ = ["RANK", "diagnose"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.call import Outcome
-from softjac.oracle.fit import Judged
-from softjac.oracle.plan import Task
+from softjac.oracle.calls.call import Outcome
+from softjac.oracle.judging.fit import Judged
+from softjac.oracle.planning.plan import Task
 
 __all__ = ["Batch", "Failure", "beside", "bits", "counted", "deal"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.call import Outcome
+from softjac.oracle.calls.call import Outcome
 from softjac.oracle.failure import beside
 
 __all__ = ["fits", "incidents_of"]

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softjac._errors import ArgumentError, CandidateError
-from softjac.oracle import roles as known_roles
-from softjac.oracle.declaration import find
-from softjac.oracle.prototype import Prototype, parse
-from softjac.oracle.suffixes import HEADERS, LIBRARIES, SOURCES, is_library, is_source
-from softjac.oracle.symbols import exported
+from softjac.oracle.description import roles as known_roles
+from softjac.oracle.description.declaration import find
+from softjac.oracle.description.prototype import Prototype, parse
+from softjac.oracle.description.suffixes import HEADERS, LIBRARIES, SOURCES, is_library, is_source
+from softjac.oracle.description.symbols import exported
 
 __all__ = ["draft"]
 

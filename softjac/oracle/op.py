@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.bounds import Bound
-from softjac.oracle.sample import Sample
+from softjac.oracle.judging.bounds import Bound
+from softjac.oracle.judging.sample import Sample
 
 __all__ = ["Mistake", "Op"]
 

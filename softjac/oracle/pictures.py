@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle import judge_process
 from softjac.oracle.findings import Point, Report
 from softjac.oracle.inputs import LOGITS
-from softjac.oracle.plan import Task
+from softjac.oracle.judging import judge_process
+from softjac.oracle.planning.plan import Task
 from softjac.oracle.trial import Trial
 
 __all__ = ["add"]

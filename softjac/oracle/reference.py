@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle import programs
+from softjac.oracle.judging import programs
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.op import Op
-from softjac.oracle.sample import Sample
 
 __all__ = ["answer", "has_extended", "prepare", "residual", "seconds_compiling"]
 

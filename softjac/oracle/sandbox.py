@@ -9,11 +9,11 @@ from typing import Protocol, runtime_checkable
 
 from softjac._errors import ArgumentError, SandboxError
 from softjac.native import _library
-from softjac.oracle.call import Call, Growth, Outcome
-from softjac.oracle.guard import NativePlan
-from softjac.oracle.native_sandbox import NativeSandbox
-from softjac.oracle.python_call import PythonPlan
-from softjac.oracle.python_sandbox import ChildSandbox, LiveSandbox
+from softjac.oracle.calls.call import Call, Growth, Outcome
+from softjac.oracle.calls.guard import NativePlan
+from softjac.oracle.calls.native_sandbox import NativeSandbox
+from softjac.oracle.calls.python_call import PythonPlan
+from softjac.oracle.calls.python_sandbox import ChildSandbox, LiveSandbox
 
 __all__ = ["Sandbox", "open_sandbox"]
 

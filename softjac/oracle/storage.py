@@ -7,8 +7,8 @@ from typing import Any, Literal
 import ml_dtypes
 import numpy as np
 
-from softjac.oracle.guard import POISON
-from softjac.oracle.process import FRESH_BYTE
+from softjac.oracle.calls.guard import POISON
+from softjac.oracle.calls.process import FRESH_BYTE
 
 __all__ = ["fresh", "held_before", "storage"]
 

@@ -11,23 +11,23 @@ from typing import Any, Literal
 
 import numpy as np
 
-from softjac.oracle import judge_process
-from softjac.oracle.awaited import Awaited
-from softjac.oracle.call import Call, Outcome
+from softjac.oracle.calls.call import Call, Outcome
 from softjac.oracle.candidate import Candidate, open_sandbox
 from softjac.oracle.failure import Batch, Failure
-from softjac.oracle.fit import Judged
 from softjac.oracle.incidents import fits, incidents_of
 from softjac.oracle.inputs import make
-from softjac.oracle.judging import judge_rows
+from softjac.oracle.judging import judge_process
+from softjac.oracle.judging.awaited import Awaited
+from softjac.oracle.judging.fit import Judged
+from softjac.oracle.judging.rows import judge_rows
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.op import Op
 from softjac.oracle.ops import OPS
-from softjac.oracle.pace import Pace
-from softjac.oracle.plan import Effort, Task
+from softjac.oracle.planning.pace import Pace
+from softjac.oracle.planning.plan import Effort, Task
+from softjac.oracle.planning.series import outcomes_of
+from softjac.oracle.planning.shapes import Shapes
 from softjac.oracle.precision import PRECISIONS, Precision
-from softjac.oracle.sample import Sample
-from softjac.oracle.series import outcomes_of
-from softjac.oracle.shapes import Shapes
 from softjac.oracle.storage import storage
 
 __all__ = ["Trial"]

@@ -8,16 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 from softjac._errors import ArgumentError, RefutedError
-from softjac.oracle import accuracy, diagnosis, judge_process, pictures
+from softjac.oracle import accuracy, diagnosis, pictures
 from softjac.oracle.candidate import Candidate, load, open_sandbox
 from softjac.oracle.checks import CHECKS
 from softjac.oracle.conclusion import NO_CALL, Result, conclude
 from softjac.oracle.counterexample import ONE_CALL, counterexamples, parse, rerun
 from softjac.oracle.failure import counted
 from softjac.oracle.findings import Accuracy, CheckResult, Report, Verdict
-from softjac.oracle.plan import EFFORTS, SCALES, Task
-from softjac.oracle.probe import probe
-from softjac.oracle.short_rows import excuse_short_rows
+from softjac.oracle.judging import judge_process
+from softjac.oracle.planning.plan import EFFORTS, SCALES, Task
+from softjac.oracle.planning.probe import probe
+from softjac.oracle.planning.short_rows import excuse_short_rows
 from softjac.oracle.trial import Trial
 
 __all__ = ["assert_verified", "replay", "verify"]
@@ -69,7 +70,7 @@ def verify(
 
     Numerics:
         No absolute tolerance: every element is compared with the exact answer within a bound
-        derived from its row, `softjac.oracle.bounds`.
+        derived from its row, `softjac.oracle.judging.bounds`.
 
     Example:
         >>> import numpy as np

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.call import Call, Outcome
+from softjac.oracle.calls.call import Call, Outcome
 from softjac.oracle.candidate import Candidate, load, open_sandbox
 from softjac.oracle.sandbox import Sandbox
 

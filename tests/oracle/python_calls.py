@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softjac.oracle.call import Call
+from softjac.oracle.calls.call import Call
 from softjac.oracle.candidate import load, open_sandbox
 from softjac.oracle.sandbox import Sandbox
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from softjac._errors import CandidateError
-from softjac.oracle.assume import parse
+from softjac.oracle.description.assume import parse
 
 
 @pytest.mark.parametrize(

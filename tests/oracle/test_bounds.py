@@ -9,13 +9,14 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from softjac.oracle import fit, reference
-from softjac.oracle.bounds import Bound
-from softjac.oracle.fit import judge
+from softjac.oracle import reference
 from softjac.oracle.inputs import LOGITS, VECTORS, Row, make
+from softjac.oracle.judging import fit
+from softjac.oracle.judging.bounds import Bound
+from softjac.oracle.judging.fit import judge
+from softjac.oracle.judging.sample import Sample, sum_of_others
 from softjac.oracle.ops import OPS
 from softjac.oracle.precision import PRECISIONS
-from softjac.oracle.sample import Sample, sum_of_others
 
 Array = np.ndarray[Any, np.dtype[Any]]
 FLOAT32, FLOAT64 = PRECISIONS["float32"], PRECISIONS["float64"]

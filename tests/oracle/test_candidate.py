@@ -14,9 +14,9 @@ import pytest
 
 from softjac._errors import CandidateError, LibraryMissingError
 from softjac.native import _library
-from softjac.oracle import compiler
-from softjac.oracle.call import Call
+from softjac.oracle.calls.call import Call
 from softjac.oracle.candidate import CFunction, load, open_sandbox
+from softjac.oracle.description import compiler
 from softjac.oracle.ops import OPS
 
 PROTOTYPE = "void f(const float *y, const float *dy, float *dx, size_t rows, size_t n)"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from softjac.oracle.channel import Channel, ChildLostError, GarbledError
+from softjac.oracle.calls.channel import Channel, ChildLostError, GarbledError
 
 
 @pytest.fixture

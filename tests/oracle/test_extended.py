@@ -9,11 +9,11 @@ import pytest
 
 from softjac.oracle import reference
 from softjac.oracle.inputs import LOGITS, VECTORS, Row, make
-from softjac.oracle.judging import judge_rows
+from softjac.oracle.judging.rows import judge_rows
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.op import Op
 from softjac.oracle.ops import OPS
 from softjac.oracle.precision import PRECISIONS
-from softjac.oracle.sample import Sample
 
 FLOAT64 = PRECISIONS["float64"]
 TAKEN = [(name, roles) for name, op in OPS.items() for roles in op.takes]

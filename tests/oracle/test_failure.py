@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from softjac.oracle.call import Fault, Layout, Outcome
+from softjac.oracle.calls.call import Fault, Layout, Outcome
 from softjac.oracle.failure import Batch, Failure, beside
-from softjac.oracle.plan import Task
+from softjac.oracle.planning.plan import Task
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from softjac import SoftjacError
-from softjac.oracle import judge_process, reference
+from softjac.oracle import reference
 from softjac.oracle.inputs import Row, make
-from softjac.oracle.judging import judge_rows
+from softjac.oracle.judging import judge_process
+from softjac.oracle.judging.rows import judge_rows
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.ops import OPS
 from softjac.oracle.precision import PRECISIONS
-from softjac.oracle.sample import Sample
 
 OP, FLOAT32 = OPS["softmax_vjp"], PRECISIONS["float32"]
 

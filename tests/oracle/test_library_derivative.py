@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from softjac.oracle import reference
-from softjac.oracle.bounds import Bound
-from softjac.oracle.fit import judge
 from softjac.oracle.inputs import Row, make
-from softjac.oracle.library_derivative import library_bounds
+from softjac.oracle.judging.bounds import Bound
+from softjac.oracle.judging.fit import judge
+from softjac.oracle.judging.library_derivative import library_bounds
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.ops import OPS
-from softjac.oracle.sample import Sample
 from tests.honest import autodiff_honest
 from tests.oracle.test_bounds import FLOAT32, SUMS, rows_of_every_kind
 

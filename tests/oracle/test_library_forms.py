@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from softjac.oracle import reference
-from softjac.oracle.fit import judge
 from softjac.oracle.inputs import LOGITS, VECTORS, Row, make
+from softjac.oracle.judging.fit import judge
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.ops import OPS
-from softjac.oracle.plan import SCALES
+from softjac.oracle.planning.plan import SCALES
 from softjac.oracle.precision import PRECISIONS
-from softjac.oracle.sample import Sample
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Form = Callable[..., jax.Array]

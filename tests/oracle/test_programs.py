@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from softjac.oracle import programs
+from softjac.oracle.judging import programs
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from softjac._errors import CandidateError
-from softjac.oracle.declaration import find
-from softjac.oracle.prototype import Parameter, Prototype, parse
+from softjac.oracle.description.declaration import find
+from softjac.oracle.description.prototype import Parameter, Prototype, parse
 
 
 def by_role(prototype: Prototype) -> dict[str, Parameter]:

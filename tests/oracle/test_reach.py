@@ -13,18 +13,18 @@ import pytest
 
 from softjac import verify
 from softjac.oracle import checks, sandbox
-from softjac.oracle.arrays import ArrayKind
-from softjac.oracle.call import Outcome
+from softjac.oracle.calls.arrays import ArrayKind
+from softjac.oracle.calls.call import Outcome
+from softjac.oracle.calls.native_sandbox import NativeSandbox
 from softjac.oracle.candidate import load, open_sandbox
 from softjac.oracle.failure import Batch
 from softjac.oracle.inputs import Row, make
-from softjac.oracle.native_sandbox import NativeSandbox
 from softjac.oracle.ops import OPS
-from softjac.oracle.plan import EFFORTS, SCALES, Effort, Task, edges, lengths, tasks
+from softjac.oracle.planning.plan import EFFORTS, SCALES, Effort, Task, edges, lengths, tasks
+from softjac.oracle.planning.probe import _may_sum_afresh, probe
+from softjac.oracle.planning.shapes import ENDS
+from softjac.oracle.planning.sweep import remarkable
 from softjac.oracle.precision import PRECISIONS
-from softjac.oracle.probe import _may_sum_afresh, probe
-from softjac.oracle.shapes import ENDS
-from softjac.oracle.sweep import remarkable
 from softjac.oracle.trial import FEW_LENGTHS, Trial
 from softjac.oracle.verdict import replay
 

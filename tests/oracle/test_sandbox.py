@@ -11,7 +11,7 @@ import pytest
 from hostile import ON_X86, blamed, call, is_clean, is_right, opened
 
 from softjac._errors import ArgumentError
-from softjac.oracle.call import Call, Fault, Layout
+from softjac.oracle.calls.call import Call, Fault, Layout
 
 
 def test_an_honest_candidate_is_right_at_every_size_and_layout() -> None:

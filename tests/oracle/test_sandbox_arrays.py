@@ -11,8 +11,8 @@ import pytest
 from hostile import HERE, blamed, call, opened
 
 from softjac._errors import ArgumentError
-from softjac.oracle import guard
-from softjac.oracle.call import Call, Fault, Layout
+from softjac.oracle.calls import guard
+from softjac.oracle.calls.call import Call, Fault, Layout
 from softjac.oracle.candidate import load, open_sandbox
 from softjac.oracle.sandbox import Sandbox
 

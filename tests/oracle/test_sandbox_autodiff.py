@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from python_calls import JAX_FILE, TORCH_FILE, both, module, needs_torch, opened
 
-from softjac.oracle.call import Call
+from softjac.oracle.calls.call import Call
 from softjac.oracle.candidate import load, open_sandbox
 
 JACOBIAN = np.array([[[0.1875, -0.1875], [-0.1875, 0.1875]]])

@@ -10,10 +10,10 @@ import pytest
 from python_calls import both, call, module, opened, right
 
 import softjac
-from softjac.oracle.call import Call
+from softjac.oracle.calls.call import Call
+from softjac.oracle.calls.interleaved import call_interleaved
+from softjac.oracle.calls.python_call import Caller
 from softjac.oracle.candidate import load
-from softjac.oracle.interleaved import call_interleaved
-from softjac.oracle.python_call import Caller
 
 CALLS = [call(4), call(4, seed=1)]
 WHERE = pytest.mark.parametrize("where", ["child", "live"])

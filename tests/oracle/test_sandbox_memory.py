@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from softjac.oracle.call import Call, Layout, Outcome
+from softjac.oracle.calls.call import Call, Layout, Outcome
 from softjac.oracle.candidate import load, open_sandbox
 
 PROTOTYPE = (

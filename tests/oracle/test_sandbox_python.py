@@ -16,10 +16,10 @@ import pytest
 from python_calls import FILE, JAX_FILE, Array, both, call, module, opened, right
 
 from softjac._errors import CandidateError
-from softjac.oracle import python_sandbox
-from softjac.oracle.call import Call, Outcome
+from softjac.oracle.calls import python_sandbox
+from softjac.oracle.calls.call import Call, Outcome
+from softjac.oracle.calls.settings import put_back, settings
 from softjac.oracle.candidate import load
-from softjac.oracle.settings import put_back, settings
 
 HOSTILE = [
     (5, "raised", "ValueError: no fives"),

@@ -20,8 +20,8 @@ from python_calls import (
     right,
 )
 
-from softjac.oracle.arrays import Arrays, to_numpy
-from softjac.oracle.call import Call, Layout
+from softjac.oracle.calls.arrays import Arrays, to_numpy
+from softjac.oracle.calls.call import Call, Layout
 
 
 @pytest.mark.parametrize("target", both("right"))
@@ -227,7 +227,7 @@ def test_what_is_kept_of_earlier_calls_ends_with_their_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The oldest arrays make room, never those of the call that is being made."""
-    monkeypatch.setattr("softjac.oracle.arrays._KEPT_BYTES", 1100)
+    monkeypatch.setattr("softjac.oracle.calls.arrays._KEPT_BYTES", 1100)
     arrays, layout = Arrays(), Layout()
     old, values = np.ones((2, 100), np.float32), np.ones((1, 60), np.float32)
     first = arrays.give("numpy", "y", old, layout)

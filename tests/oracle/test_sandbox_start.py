@@ -11,8 +11,8 @@ import pytest
 from hostile import call, hostile, opened
 
 from softjac._errors import CandidateError, SandboxError
-from softjac.oracle import native_sandbox
 from softjac.oracle import sandbox as sandboxes
+from softjac.oracle.calls import native_sandbox
 from softjac.oracle.candidate import load
 
 
@@ -79,7 +79,7 @@ def test_a_library_of_another_version_is_told(monkeypatch: pytest.MonkeyPatch) -
 def test_the_child_for_c_loads_neither_numpy_nor_jax() -> None:
     """The worker's module needs the standard library alone."""
     code = (
-        "import sys, softjac.oracle.native_worker; "
+        "import sys, softjac.oracle.calls.native_worker; "
         "sys.exit(bool({'numpy', 'jax', 'ml_dtypes'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

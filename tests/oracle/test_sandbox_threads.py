@@ -7,7 +7,7 @@ import os
 import pytest
 from hostile import call, is_right, opened
 
-from softjac.oracle.call import Layout
+from softjac.oracle.calls.call import Layout
 
 
 def test_threads_start_together_on_arrays_of_their_own() -> None:

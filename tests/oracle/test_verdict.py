@@ -12,12 +12,12 @@ import pytest
 
 from softjac import ArgumentError, CandidateError, RefutedError
 from softjac.oracle import checks, diagnosis
-from softjac.oracle.call import Layout
+from softjac.oracle.calls.call import Layout
 from softjac.oracle.candidate import load, open_sandbox
 from softjac.oracle.catalogue import CATALOGUE
 from softjac.oracle.counterexample import Replay, encode, parse
-from softjac.oracle.plan import EFFORTS, Task
-from softjac.oracle.probe import probe
+from softjac.oracle.planning.plan import EFFORTS, Task
+from softjac.oracle.planning.probe import probe
 from softjac.oracle.trial import Trial
 from softjac.oracle.verdict import assert_verified, replay, verify
 

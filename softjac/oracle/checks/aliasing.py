@@ -8,7 +8,7 @@ import numpy as np
 
 from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Batch, Failure
-from softjac.oracle.plan import MANY_ROWS, ROOMY, Task, crowd
+from softjac.oracle.planning.plan import MANY_ROWS, ROOMY, Task, crowd
 from softjac.oracle.trial import Trial
 
 LENGTHS = (1, 3, 8, 9, 16, 33, 100, 1000, 4099, 20_005, 65_539)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from softjac.oracle.call import Layout
+from softjac.oracle.calls.call import Layout
 from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Failure
 from softjac.oracle.incidents import fits
-from softjac.oracle.plan import Task
+from softjac.oracle.planning.plan import Task
 from softjac.oracle.trial import Trial
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from softjac.oracle.call import Layout
+from softjac.oracle.calls.call import Layout
 from softjac.oracle.conclusion import Result, conclusion
 from softjac.oracle.failure import Failure
-from softjac.oracle.plan import Task
+from softjac.oracle.planning.plan import Task
 from softjac.oracle.trial import Trial
 
 UNSEEN = "reading it needs the compiled library"

@@ -10,9 +10,9 @@ import numpy as np
 from softjac.oracle.conclusion import Result, conclude
 from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.findings import CheckResult
-from softjac.oracle.judging import overflowed
-from softjac.oracle.library_derivative import library_bounds
-from softjac.oracle.plan import Task
+from softjac.oracle.judging.library_derivative import library_bounds
+from softjac.oracle.judging.rows import overflowed
+from softjac.oracle.planning.plan import Task
 from softjac.oracle.trial import Trial
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -8,10 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from softjac.oracle.call import Layout, Side, View
+from softjac.oracle.calls.call import Layout, Side, View
 from softjac.oracle.conclusion import Result, conclusion
 from softjac.oracle.failure import Failure
-from softjac.oracle.plan import MANY_ROWS, Task, crowd
+from softjac.oracle.planning.plan import MANY_ROWS, Task, crowd
 from softjac.oracle.trial import Trial
 
 VIEWS: tuple[View, ...] = ("contiguous", "strided", "transposed", "reversed", "broadcast")

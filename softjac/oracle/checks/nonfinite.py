@@ -7,7 +7,7 @@ import numpy as np
 from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Batch, Failure
 from softjac.oracle.inputs import NONFINITE
-from softjac.oracle.plan import Task, crowd
+from softjac.oracle.planning.plan import Task, crowd
 from softjac.oracle.trial import Trial
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from softjac.oracle.conclusion import NO_RESULT, Result, conclusion
 from softjac.oracle.failure import Batch, Failure, bits
-from softjac.oracle.plan import Task, crowd
+from softjac.oracle.planning.plan import Task, crowd
 from softjac.oracle.storage import held_before
 from softjac.oracle.trial import Trial
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Failure
-from softjac.oracle.plan import Task
+from softjac.oracle.planning.plan import Task
 from softjac.oracle.trial import Trial
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.call import Layout
+from softjac.oracle.calls.call import Layout
 from softjac.oracle.conclusion import Result, conclusion
 from softjac.oracle.failure import Batch, Failure, bits
-from softjac.oracle.plan import ROOMY, Task
+from softjac.oracle.planning.plan import ROOMY, Task
 from softjac.oracle.trial import Trial
 
 Inputs = dict[str, np.ndarray[Any, np.dtype[Any]]]

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from softjac.oracle.call import Call, Outcome
+from softjac.oracle.calls.call import Call, Outcome
 from softjac.oracle.checks.state import APART
 from softjac.oracle.conclusion import Result, conclusion, skipped
 from softjac.oracle.failure import Batch, Failure, bits
-from softjac.oracle.plan import Task
+from softjac.oracle.planning.plan import Task
 from softjac.oracle.trial import Trial
 
 THREADS = 4

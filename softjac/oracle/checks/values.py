@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from softjac.oracle import judge_process
 from softjac.oracle.conclusion import Result, conclude
 from softjac.oracle.failure import Batch
 from softjac.oracle.findings import CheckResult
-from softjac.oracle.pace import Clock
-from softjac.oracle.plan import Task, lengths, tasks
-from softjac.oracle.probe import probe
-from softjac.oracle.shapes import LONGER
-from softjac.oracle.sweep import remarkable
+from softjac.oracle.judging import judge_process
+from softjac.oracle.planning.pace import Clock
+from softjac.oracle.planning.plan import Task, lengths, tasks
+from softjac.oracle.planning.probe import probe
+from softjac.oracle.planning.shapes import LONGER
+from softjac.oracle.planning.sweep import remarkable
 from softjac.oracle.trial import Trial
 
 # From here on a length that the preconditions exclude is replaced by one near it.

@@ -9,7 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from softjac.oracle.sample import Sample
+from softjac.oracle.judging.sample import Sample
 
 __all__ = [
     "VECTOR_LENGTHS",

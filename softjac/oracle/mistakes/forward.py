@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.mistakes.arithmetic import (
     VECTOR_LENGTHS,
     Array,
@@ -26,7 +27,6 @@ from softjac.oracle.mistakes.arithmetic import (
 )
 from softjac.oracle.mistakes.shifts import FLOORS, Shift, floored, nothing, shifts
 from softjac.oracle.op import Mistake
-from softjac.oracle.sample import Sample
 
 __all__ = ["EPSILONS", "FAINTER", "forward", "wrong_probabilities"]
 

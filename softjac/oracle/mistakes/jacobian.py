@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.mistakes.arithmetic import Array, eye, has_scale, underflow, unknown_at, unsure
 from softjac.oracle.mistakes.forward import wrong_probabilities
 from softjac.oracle.mistakes.nameless import (
@@ -15,7 +16,6 @@ from softjac.oracle.mistakes.nameless import (
     nameless_probabilities,
 )
 from softjac.oracle.op import Mistake
-from softjac.oracle.sample import Sample
 
 __all__ = ["log_softmax_jacobian", "softmax_jacobian"]
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.mistakes.arithmetic import (
     VECTOR_LENGTHS,
     Array,
@@ -22,7 +23,6 @@ from softjac.oracle.mistakes.arithmetic import (
 from softjac.oracle.mistakes.forward import EPSILONS, FAINTER
 from softjac.oracle.mistakes.shifts import Shift, floored, nothing, own_maximum, shifts
 from softjac.oracle.op import Mistake
-from softjac.oracle.sample import Sample
 
 __all__ = [
     "log_of_padded",

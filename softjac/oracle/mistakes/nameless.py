@@ -11,9 +11,9 @@ from functools import partial
 
 import numpy as np
 
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.mistakes.arithmetic import Array, eye, log, rounded, softmax, unknown_at, unsure
 from softjac.oracle.op import Mistake
-from softjac.oracle.sample import Sample
 
 __all__ = [
     "nameless_forward",

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.mistakes.arithmetic import (
     VECTOR_LENGTHS,
     Array,
@@ -25,7 +26,6 @@ from softjac.oracle.mistakes.arithmetic import (
 from softjac.oracle.mistakes.forward import wrong_probabilities
 from softjac.oracle.mistakes.nameless import nameless_probabilities, nameless_product
 from softjac.oracle.op import Mistake
-from softjac.oracle.sample import Sample
 
 __all__ = ["log_softmax_jvp", "log_softmax_vjp", "softmax_product"]
 

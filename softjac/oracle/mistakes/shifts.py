@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS, Array
-from softjac.oracle.sample import Sample
 
 __all__ = ["FLOORS", "Shift", "floored", "nothing", "own_maximum", "shifts"]
 

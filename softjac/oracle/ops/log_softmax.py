@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle import mistakes
-from softjac.oracle.bounds import (
+from softjac.oracle.judging.bounds import (
     ELEMENTARY,
     Bound,
     argument_error,
     forward_error,
     rounded_to_storage,
 )
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.op import Mistake, Op
-from softjac.oracle.sample import Sample
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

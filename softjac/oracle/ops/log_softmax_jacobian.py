@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle import mistakes
-from softjac.oracle.bounds import HUGE, Bound, exp_error, forward_error, rounded_to_storage
+from softjac.oracle.judging.bounds import HUGE, Bound, exp_error, forward_error, rounded_to_storage
+from softjac.oracle.judging.sample import Sample, sum_of_others
 from softjac.oracle.op import Op
-from softjac.oracle.sample import Sample, sum_of_others
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

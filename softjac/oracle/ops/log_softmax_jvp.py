@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle import mistakes
-from softjac.oracle.bounds import Bound, exp_error, forward_error, mean_window, rounded_to_storage
+from softjac.oracle.judging.bounds import (
+    Bound,
+    exp_error,
+    forward_error,
+    mean_window,
+    rounded_to_storage,
+)
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.op import Op
-from softjac.oracle.sample import Sample
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle import mistakes
-from softjac.oracle.bounds import (
+from softjac.oracle.judging.bounds import (
     ELEMENTARY,
     HUGE,
     LAMBDA,
@@ -16,8 +16,8 @@ from softjac.oracle.bounds import (
     forward_error,
     rounded_to_storage,
 )
+from softjac.oracle.judging.sample import Sample, sum_of_others
 from softjac.oracle.op import Op
-from softjac.oracle.sample import Sample, sum_of_others
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle import mistakes
-from softjac.oracle.bounds import HUGE, NONE, Bound, forward_error, rounded_to_storage
+from softjac.oracle.judging.bounds import HUGE, NONE, Bound, forward_error, rounded_to_storage
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.op import Op
-from softjac.oracle.sample import Sample
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

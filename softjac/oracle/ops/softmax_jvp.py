@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from softjac.oracle import mistakes
-from softjac.oracle.bounds import product_bound
+from softjac.oracle.judging.bounds import product_bound
 from softjac.oracle.op import Op
 from softjac.oracle.ops.softmax_vjp import condition, formula
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle import mistakes
-from softjac.oracle.bounds import product_bound
+from softjac.oracle.judging.bounds import product_bound
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.op import Op
-from softjac.oracle.sample import Sample
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

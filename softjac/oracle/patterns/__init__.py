@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from softjac.oracle.evidence import evidence
+from softjac.oracle.explaining.evidence import evidence
 from softjac.oracle.patterns import (
     circumstances,
     exponential,

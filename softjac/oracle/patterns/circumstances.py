@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from softjac.oracle.counterexample import fails_anew
-from softjac.oracle.evidence import Evidence
+from softjac.oracle.explaining.evidence import Evidence
+from softjac.oracle.explaining.inquiry import overflowing
 from softjac.oracle.failure import Batch, counted
-from softjac.oracle.inquiry import overflowing
-from softjac.oracle.plan import Task
+from softjac.oracle.planning.plan import Task
 from softjac.oracle.storage import held_before
 from softjac.oracle.trial import Trial
 

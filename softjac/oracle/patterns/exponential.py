@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence
-from softjac.oracle.inquiry import ask, lengths
+from softjac.oracle.explaining.evidence import Evidence
+from softjac.oracle.explaining.inquiry import ask, lengths
 from softjac.oracle.patterns.precision import NARROWER, have_bits
 from softjac.oracle.trial import Trial
 

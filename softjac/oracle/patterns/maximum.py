@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence
-from softjac.oracle.inquiry import ask, lengths, overflowing, some_places
+from softjac.oracle.explaining.evidence import Evidence
+from softjac.oracle.explaining.inquiry import ask, lengths, overflowing, some_places
 from softjac.oracle.trial import Trial
 
 __all__ = ["maximum", "of_calls"]

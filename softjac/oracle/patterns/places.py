@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence, near, wrong_places
+from softjac.oracle.explaining.evidence import Evidence, near, wrong_places
 from softjac.oracle.failure import counted
 from softjac.oracle.mistakes.arithmetic import VECTOR_LENGTHS
 from softjac.oracle.patterns.sizes import JUMP

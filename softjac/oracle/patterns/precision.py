@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence, wrong_places
+from softjac.oracle.explaining.evidence import Evidence, wrong_places
+from softjac.oracle.explaining.inquiry import ask
 from softjac.oracle.failure import counted
-from softjac.oracle.inquiry import ask
 from softjac.oracle.patterns.sizes import sound_lengths
 from softjac.oracle.trial import Trial
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence
-from softjac.oracle.inquiry import ask, overflowing
+from softjac.oracle.explaining.evidence import Evidence
+from softjac.oracle.explaining.inquiry import ask, overflowing
 from softjac.oracle.patterns.weights import counts_of
-from softjac.oracle.plan import EDGED, VOCABULARIES, Task
+from softjac.oracle.planning.plan import EDGED, VOCABULARIES, Task
 from softjac.oracle.trial import Trial
 
 __all__ = ["between", "lengths", "offsets", "round_lengths", "sound_lengths", "strides"]

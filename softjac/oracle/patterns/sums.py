@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence
-from softjac.oracle.fit import judge
-from softjac.oracle.inquiry import ask
+from softjac.oracle.explaining.evidence import Evidence
+from softjac.oracle.explaining.inquiry import ask
+from softjac.oracle.judging.fit import judge
 from softjac.oracle.patterns.precision import LEAST, too_late
 from softjac.oracle.trial import Trial
 

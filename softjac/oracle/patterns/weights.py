@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from softjac.oracle.evidence import Evidence
-from softjac.oracle.inquiry import ask, lengths, some_places
-from softjac.oracle.plan import Task
+from softjac.oracle.explaining.evidence import Evidence
+from softjac.oracle.explaining.inquiry import ask, lengths, some_places
+from softjac.oracle.planning.plan import Task
 from softjac.oracle.trial import Trial
 
 __all__ = ["counts_of", "places", "rows"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from softjac.oracle.description.suffixes import is_library, may_hold
 from softjac.oracle.findings import Report
 from softjac.oracle.reports.text import headline
-from softjac.oracle.suffixes import is_library, may_hold
 
 __all__ = ["annotation"]
 

@@ -1,0 +1,1 @@
+"""What the diagnosis looks at: evidence, symptoms, formulas, and rows made to ask for more."""

@@ -1,0 +1,1 @@
+"""Right or wrong: exact answers against what came back, within proven bounds."""
