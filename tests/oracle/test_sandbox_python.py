@@ -261,7 +261,8 @@ def test_modules_are_found_from_the_working_directory(
 def test_a_child_nobody_takes_over_ends_with_the_process() -> None:
     """After loading alone, no process stays behind."""
     code = (
-        "from softjac.oracle.candidate import load; from softjac.oracle import python_sandbox\n"
+        "from softjac.oracle.candidate import load\n"
+        "from softjac.oracle.calls import python_sandbox\n"
         f"load({FILE + ':right'!r}, op='softmax_vjp')\n"
         "print(next(iter(python_sandbox._spare.values()))._process.pid)\n"
     )
