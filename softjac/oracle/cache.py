@@ -12,7 +12,7 @@ from pathlib import Path
 
 from softjac._errors import CandidateError
 
-__all__ = ["folder", "processor", "xla"]
+__all__ = ["folder", "is_quiet", "processor", "xla"]
 
 # JAX keeps all it compiles, however small and quickly compiled.
 _EVERYTHING = {
@@ -43,14 +43,18 @@ def folder(name: str) -> Path:
         return found
 
 
+def is_quiet() -> bool:
+    """Whether XLA says nothing of a program that was kept: two long lines before jax 0.10.2."""
+    numbers = tuple(int(part) for part in version("jax").split(".")[:3] if part.isdecimal())
+    return numbers >= (0, 10, 2)
+
+
 def xla() -> dict[str, str]:
     """Environment variables by which JAX in a child process keeps what XLA compiles.
 
-    Empty where the caller has named a folder of his own, and before jax 0.10.2: XLA prints two long
-    lines there for every program that it takes from the cache.
+    Empty where the caller has named a folder of his own, or XLA would speak of each program.
     """
-    numbers = tuple(int(part) for part in version("jax").split(".")[:3] if part.isdecimal())
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ or numbers < (0, 10, 2):
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or not is_quiet():
         return {}
     return {"JAX_COMPILATION_CACHE_DIR": str(folder("xla") / processor()), **_EVERYTHING}
 

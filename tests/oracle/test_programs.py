@@ -14,8 +14,9 @@ from softjac.oracle.judging import programs
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache."""
+    """An empty cache, of a release of JAX that speaks of nothing."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(programs.cache, "is_quiet", lambda: True)
     return tmp_path / "softjac" / "reference"
 
 
@@ -91,3 +92,12 @@ def test_a_program_that_cannot_be_written_is_used(home: Path) -> None:
 
     assert programs.kept("one", Unwritable)(1) == 7
     assert not list(home.iterdir())
+
+
+def test_old_releases_keep_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their XLA would print two lines for every program that was kept."""
+    monkeypatch.setattr(programs.cache, "is_quiet", lambda: False)
+    compiler = Compiler()
+    assert run("one", compiler) == run("one", compiler)
+    assert compiler.calls == 2
+    assert not home.exists()

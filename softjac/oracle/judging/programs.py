@@ -21,7 +21,10 @@ def kept(name: str, compiled: Callable[[], Any]) -> Any:
 
     A name stands for one program of one version of softjac, JAX and its settings on one kind of
     processor. What cannot be read is compiled again; what cannot be kept is used all the same.
+    Nothing is kept where XLA would speak of it.
     """
+    if not cache.is_quiet():
+        return compiled()
     from jax.experimental.serialize_executable import deserialize_and_load, serialize
 
     file = cache.folder("reference") / f"{_key(name)}.bin"
