@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import pickle
+import threading
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +36,7 @@ def kept(name: str, compiled: Callable[[], Any]) -> Any:
     program = compiled()
     with contextlib.suppress(Exception):  # not every backend can write its programs down
         body = pickle.dumps(serialize(program))
-        part = file.with_name(f"{os.getpid()}.part")
+        part = file.with_name(f"{os.getpid()}-{threading.get_ident()}.part")
         part.write_bytes(hashlib.sha256(body).digest() + body)
         part.replace(file)
     return program
@@ -52,7 +53,8 @@ def _key(name: str) -> str:
     import jax
 
     key = hashlib.sha256()
-    for source in sorted(Path(__file__).parents[2].glob("*.py")):
+    package = Path(__file__).parents[2]
+    for source in (*sorted(package.glob("*.py")), package / "oracle" / "reference.py"):
         key.update(source.read_bytes())
     settings = sorted(jax.config.values.items(), key=lambda item: item[0])
     flags = os.environ.get("XLA_FLAGS", "")
