@@ -99,6 +99,7 @@ static ALWAYS_INLINE void V(stream_part)(REAL *p, V(vec) a, size_t k, size_t cou
 #undef BLOCK
 #undef EACH_VECTOR
 #undef EACH_QUARTER
+#undef DOMINANT
 #undef LONG
 #undef WAVE_FROM
 #undef PIECE

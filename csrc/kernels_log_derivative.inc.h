@@ -72,18 +72,23 @@ WRITING_FAINT(log_pulled, log_faint, faint_log_pulled)
 
 /* Where one class k has half of the probability or more, 1 - y_k and the others' cotangents are
    formed without it: dx_k = (1 - y_k) dy_k - y_k sum_{j != k} dy_j. */
+#define DOMINANT ((REAL) - 0.69314718055994530942)
+
+static ALWAYS_INLINE REAL V(dominant_pulled)(REAL y_k, REAL dy_k, double others) {
+    double rest = one_minus_exp(y_k);
+    return (REAL)(rest * dy_k - (1 - rest) * others);
+}
+
 static void V(log_vjp_row)(V(row) * row, size_t n, bool stream) {
-    const double half = -0.69314718055994530942;
     REAL top = V(row_max)(row->first, n);
     double total = V(sum_over)(row, n).sum;
-    size_t k = top >= (REAL)half ? V(position)(row->first, n, top) : n;
+    size_t k = top >= DOMINANT ? V(position)(row->first, n, top) : n;
     REAL dx_k = 0;
     if (k < n) {
         REAL dy_k = row->second[k];
         double others = V(sum_without)(row->second, n, k);
         total = others + dy_k;
-        double rest = one_minus_exp(top);
-        dx_k = (REAL)(rest * dy_k - (1 - rest) * others);
+        dx_k = V(dominant_pulled)(row->first[k], dy_k, others);
     }
     row->result = (REAL)total;
     V(write_log_pulled)(row, n, stream);
@@ -93,7 +98,13 @@ static void V(log_vjp_row)(V(row) * row, size_t n, bool stream) {
             if (isnan(row->out[i])) row->out[i] = (REAL)NAN;
 }
 
+static void V(small_log_vjp)(const softjac_call *call, size_t begin, size_t end);
+
 static void V(log_vjp)(const softjac_call *call, size_t begin, size_t end) {
+    if (call->n <= LANES / 4 && call->scale == 1) {
+        V(small_log_vjp)(call, begin, end);
+        return;
+    }
     bool stream = call->stream;
     for (size_t r = begin; r < end; r++) {
         V(row) row = V(row_of)(call, r);

@@ -1,5 +1,6 @@
-/* softmax, log_softmax and products of rows of at most a quarter of the lanes, as many at once as a
-   vector has lanes: their trees run together, and what is one number a row becomes one vector. */
+/* softmax, log_softmax, products and log_softmax's VJPs of rows of at most a quarter of the lanes,
+   as many at once as a vector has lanes: their trees run together, and what is one number a row
+   becomes one vector. */
 
 #define ROWS WIDTH
 
@@ -211,6 +212,103 @@ static void V(small_products)(const softjac_call *call, size_t begin, size_t end
             V(product_group)(call, begin, ROWS, false);
         else
             V(product_group)(call, begin, rows, false);
+    }
+}
+
+/* A part of a row of a group, folded. */
+static ALWAYS_INLINE V(vec) V(folded)(const REAL *a, size_t n) {
+    V(vec) part[QUARTER];
+    EACH_QUARTER part[k] = V(load_tail)(a + k * WIDTH, V(part)(n, k), 0);
+    return V(fold_quarter)(part);
+}
+
+/* VJPs of log_softmax; false, with nothing written, where a number is not finite. */
+static ALWAYS_INLINE bool V(log_vjp_group)(const softjac_call *call, size_t begin, size_t rows) {
+    size_t n = call->n;
+    V(vec) dy[ROWS][QUARTER], one[ROWS], top[ROWS], before[ROWS], behind[ROWS];
+    REAL tops[ROWS], totals[ROWS], sums[ROWS], more[ROWS], dx[ROWS] = {0};
+    size_t places[ROWS];
+    bool dominated = false;
+    const V(row) row = V(row_of)(call, begin);
+    const ptrdiff_t ld_first = call->ld_first, ld_second = call->ld_second;
+    for (size_t r = 0; r < ROWS; r++) one[r] = top[r] = before[r] = behind[r] = V(set)(0);
+    /* Rows close together, for exponentials without idle lanes. */
+    REAL dense[(ROWS * QUARTER + QUARTER) * WIDTH];
+    for (size_t r = 0; r < rows; r++) {
+        const REAL *y = row.first + (ptrdiff_t)r * ld_first;
+        const REAL *second = row.second + (ptrdiff_t)r * ld_second;
+        V(vec) part[QUARTER];
+        top[r] = V(set)(-INFINITY);
+        EACH_QUARTER {
+            V(vec) distance = V(load_tail)(y + k * WIDTH, V(part)(n, k), -INFINITY);
+            top[r] = V(max)(distance, top[r]);
+            V(store)(dense + r * n + k * WIDTH, distance);
+            dy[r][k] = part[k] = V(load_tail)(second + k * WIDTH, V(part)(n, k), 0);
+        }
+        one[r] = V(fold_quarter)(part);
+    }
+    V(vec) total = V(sums_of)(one), least = V(set)(0), all = V(set)(0);
+    V(store)(totals, total);
+    V(store)(tops, V(max_rows)(top));
+    for (size_t i = 0; i < rows * n; i += WIDTH) {
+        V(vec)
+        distance =
+            rows * n - i < WIDTH ? V(load_tail)(dense + i, rows * n - i, 0) : V(load)(dense + i);
+        V(vec) t = V(exp_shifted)(distance);
+        least = V(min)(distance, least);
+        all = V(add)(all, t);
+        V(store)(dense + i, t);
+    }
+    if (!isfinite(V(sum_lanes)(all)) || V(any)(V(mul)(total, V(set)(0)))) return false;
+    for (size_t r = 0; r < rows; r++) {
+        places[r] = n;
+        if (tops[r] < DOMINANT) continue;
+        const REAL *second = row.second + (ptrdiff_t)r * ld_second;
+        size_t k = V(position)(row.first + (ptrdiff_t)r * ld_first, n, tops[r]);
+        places[r] = k;
+        before[r] = V(folded)(second, k);
+        behind[r] = V(folded)(second + k + 1, n - k - 1);
+        dominated = true;
+    }
+    if (dominated) {
+        V(store)(sums, V(sums_of)(before));
+        V(store)(more, V(sums_of)(behind));
+        for (size_t r = 0; r < rows; r++) {
+            size_t k = places[r];
+            if (k == n) continue;
+            REAL dy_k = row.second[(ptrdiff_t)r * ld_second + (ptrdiff_t)k];
+            double others = (double)sums[r] + more[r];
+            totals[r] = (REAL)(others + dy_k);
+            if (!isfinite(totals[r])) return false;
+            dx[r] =
+                V(dominant_pulled)(row.first[(ptrdiff_t)r * ld_first + (ptrdiff_t)k], dy_k, others);
+        }
+    }
+    bool faint = V(any_below)(least, V(set)(V(faint_distance)));
+    V(vec) unit = V(set)(1 / V(shift_factor));
+    for (size_t r = 0; r < rows; r++) EACH_QUARTER {
+            V(vec) t = V(load_tail)(dense + r * n + k * WIDTH, V(part)(n, k), 0);
+            V(vec) sum = V(set)(totals[r]);
+            V(vec)
+            product = faint ? V(mul_faint)(V(scale_down)(t, 1 / V(shift_factor)), sum)
+                            : V(mul)(V(mul)(t, unit), sum);
+            dy[r][k] = V(sub)(dy[r][k], product);
+        }
+    V(store_rows)(call, begin, rows, dy);
+    for (size_t r = 0; r < rows && dominated; r++)
+        if (places[r] < n) ROW_POINTER(REAL, call->out, call->ld_out, begin + r)[places[r]] = dx[r];
+    return true;
+}
+
+static void V(small_log_vjp)(const softjac_call *call, size_t begin, size_t end) {
+    for (; begin < end; begin += ROWS) {
+        size_t rows = end - begin < ROWS ? end - begin : ROWS;
+        bool done = rows == ROWS ? V(log_vjp_group)(call, begin, ROWS)
+                                 : V(log_vjp_group)(call, begin, rows);
+        for (size_t r = begin; r < begin + rows && !done; r++) {
+            V(row) row = V(row_of)(call, r);
+            V(log_vjp_row)(&row, call->n, false);
+        }
     }
 }
 

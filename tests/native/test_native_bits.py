@@ -112,6 +112,25 @@ def test_batch_alignment_stride_and_aliasing_do_not_matter(op: str, suffix: str)
             assert bits(run(lib, op, *copies, out=copies[place])) == bits(want), (n, place)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("op", FORWARD + PRODUCTS)
+def test_short_rows_that_are_not_finite_leave_the_others_alone(op: str, isa: str) -> None:
+    """Short rows go many at once: NaN and infinities in some change no bit of the others."""
+    lib = library(isa)
+    if lib is None:
+        pytest.skip(f"no {isa} here")
+    random = np.random.default_rng(5)
+    for suffix in ("f32", "f64"):
+        for n in (1, 2, 3, 8, 10, 16):
+            inputs = operands(op, 40, n, suffix)
+            for array in inputs:
+                odd = random.random(array.shape) < 0.02
+                array[odd] = random.choice([np.nan, np.inf, -np.inf], odd.sum())
+            want = run(lib, op, *inputs)
+            for r in range(40):
+                assert bits(run(lib, op, *(a[r : r + 1] for a in inputs))) == bits(want[r]), (n, r)
+
+
 @pytest.mark.parametrize("op", OPS)
 def test_threads_do_not_matter(op: str) -> None:
     """Any number of threads gives the bits of one, for many rows and for one long row.
