@@ -33,8 +33,9 @@ def kept(name: str, compiled: Callable[[], Any]) -> Any:
     with contextlib.suppress(Exception):  # of another release, damaged, or not there
         digest, body = _split(file.read_bytes())
         if hashlib.sha256(body).digest() == digest:
+            program, inputs, outputs = pickle.loads(body)
             one = jax.local_devices()[:1]  # the program's own; else it would want them all
-            return deserialize_and_load(*pickle.loads(body), execution_devices=one)
+            return deserialize_and_load(program, inputs, outputs, execution_devices=one)
     program = compiled()
     with contextlib.suppress(Exception):  # not every backend can write its programs down
         body = pickle.dumps(serialize(program))
