@@ -72,7 +72,7 @@ WRITING_FAINT(log_pulled, log_faint, faint_log_pulled)
 
 /* Where one class k has half of the probability or more, 1 - y_k and the others' cotangents are
    formed without it: dx_k = (1 - y_k) dy_k - y_k sum_{j != k} dy_j. */
-#define DOMINANT ((REAL) - 0.69314718055994530942)
+#define DOMINANT (-(REAL)0.69314718055994530942)
 
 static ALWAYS_INLINE REAL V(dominant_pulled)(REAL y_k, REAL dy_k, double others) {
     double rest = one_minus_exp(y_k);

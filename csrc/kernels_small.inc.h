@@ -43,6 +43,26 @@ static ALWAYS_INLINE void V(logarithms)(const REAL *totals, const REAL *rest, RE
     }
 }
 
+/* The shifted exponentials of many distances, in their place; the least distance, and a sum that is
+   finite where they all are. */
+typedef struct {
+    V(vec) least, sum;
+} V(dense);
+
+static ALWAYS_INLINE void V(exponential)(V(dense) * found, V(vec) distance, REAL *to) {
+    V(vec) t = V(exp_shifted)(distance);
+    found->least = V(min)(distance, found->least);
+    found->sum = V(add)(found->sum, t);
+    V(store)(to, t);
+}
+static ALWAYS_INLINE V(dense) V(exponentials)(REAL *dense, size_t count) {
+    V(dense) found = {V(set)(0), V(set)(0)};
+    size_t i = 0;
+    for (; i + WIDTH <= count; i += WIDTH) V(exponential)(&found, V(load)(dense + i), dense + i);
+    if (i < count) V(exponential)(&found, V(load_tail)(dense + i, count - i, 0), dense + i);
+    return found;
+}
+
 static ALWAYS_INLINE void V(forward_group)(const softjac_call *call, size_t begin, size_t rows,
                                            bool log) {
     size_t n = call->n;
@@ -66,18 +86,7 @@ static ALWAYS_INLINE void V(forward_group)(const softjac_call *call, size_t begi
             d[r][k] = V(sub)(d[r][k], V(set)(number[r]));
             V(store)(dense + r * n + k * WIDTH, d[r][k]);
         }
-    V(vec) least = V(set)(0);
-    size_t i = 0;
-    for (; i + WIDTH <= rows * n; i += WIDTH) {
-        V(vec) distance = V(load)(dense + i);
-        least = V(min)(distance, least);
-        V(store)(dense + i, V(exp_shifted)(distance));
-    }
-    if (i < rows * n) {
-        V(vec) distance = V(load_tail)(dense + i, rows * n - i, 0);
-        least = V(min)(distance, least);
-        V(store)(dense + i, V(exp_shifted)(distance));
-    }
+    V(vec) least = V(exponentials)(dense, rows * n).least;
     for (size_t r = 0; r < rows; r++) {
         V(vec) sum[QUARTER];
         EACH_QUARTER sum[k] = t[r][k] = V(load_tail)(dense + r * n + k * WIDTH, V(part)(n, k), 0);
@@ -247,19 +256,11 @@ static ALWAYS_INLINE bool V(log_vjp_group)(const softjac_call *call, size_t begi
         }
         one[r] = V(fold_quarter)(part);
     }
-    V(vec) total = V(sums_of)(one), least = V(set)(0), all = V(set)(0);
+    V(vec) total = V(sums_of)(one);
     V(store)(totals, total);
     V(store)(tops, V(max_rows)(top));
-    for (size_t i = 0; i < rows * n; i += WIDTH) {
-        V(vec)
-        distance =
-            rows * n - i < WIDTH ? V(load_tail)(dense + i, rows * n - i, 0) : V(load)(dense + i);
-        V(vec) t = V(exp_shifted)(distance);
-        least = V(min)(distance, least);
-        all = V(add)(all, t);
-        V(store)(dense + i, t);
-    }
-    if (!isfinite(V(sum_lanes)(all)) || V(any)(V(mul)(total, V(set)(0)))) return false;
+    const V(dense) found = V(exponentials)(dense, rows * n);
+    if (!isfinite(V(sum_lanes)(found.sum)) || V(any)(V(mul)(total, V(set)(0)))) return false;
     for (size_t r = 0; r < rows; r++) {
         places[r] = n;
         if (tops[r] < DOMINANT) continue;
@@ -284,7 +285,7 @@ static ALWAYS_INLINE bool V(log_vjp_group)(const softjac_call *call, size_t begi
                 V(dominant_pulled)(row.first[(ptrdiff_t)r * ld_first + (ptrdiff_t)k], dy_k, others);
         }
     }
-    bool faint = V(any_below)(least, V(set)(V(faint_distance)));
+    bool faint = V(any_below)(found.least, V(set)(V(faint_distance)));
     V(vec) unit = V(set)(1 / V(shift_factor));
     for (size_t r = 0; r < rows; r++) EACH_QUARTER {
             V(vec) t = V(load_tail)(dense + r * n + k * WIDTH, V(part)(n, k), 0);

@@ -269,7 +269,7 @@ def _scale(n: int) -> float:
 
 
 def _ends(n: int, effort: Effort) -> int:
-    """How many edges are looked at: all of them up to where that is too much."""
+    """How many edges are looked at: all of them up to where that is too much, fewer at `quick`."""
     most = EDGES if effort.name == "quick" else 4 * EDGES if n == LANED else 2 * EDGES
     rows = max(1, min(len(edges(n)), most // n))
     return min(rows, 40) if effort.name == "quick" and n > 2000 else rows
