@@ -25,7 +25,7 @@ FLOORS = {
        "oracle/judging/library_derivative",
     5: "oracle/candidate oracle/failure",
     6: "oracle/incidents oracle/judging/awaited oracle/judging/judge_process "
-       "oracle/judging/rows oracle/planning/shapes oracle/planning/series",
+       "oracle/judging/kept oracle/judging/rows oracle/planning/shapes oracle/planning/series",
     7: "oracle/trial oracle/checks oracle/accuracy oracle/counterexample oracle/pictures "
        "oracle/conclusion oracle/planning",
     8: "oracle/diagnosis oracle/explaining oracle/patterns",

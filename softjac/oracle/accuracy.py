@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from softjac.oracle import reference
 from softjac.oracle.failure import Batch
 from softjac.oracle.findings import Accuracy, CheckResult
-from softjac.oracle.judging import judge_process
+from softjac.oracle.judging import judge_process, ulps
 from softjac.oracle.judging.rows import overflowed
 from softjac.oracle.planning.plan import Task
 from softjac.oracle.trial import Trial
@@ -33,9 +34,10 @@ def measure(trial: Trial) -> tuple[Accuracy | None, CheckResult]:
     if not trial.passed or trial.fails("values"):
         return None, CheckResult("accuracy", "skipped", detail="no right values to measure")
     worst = max((w for check, w in trial.worst.items() if check != "threads"), default=0.0)
-    ulp = worst_ulp(trial)
+    errors = _worst_ulps(trial)
     tails = _tails(trial)
     kind = _kind(trial)
+    ulp = max((error.result() for error in errors), default=0.0)
     said = {True: "kept", False: "lost", None: "not measured"}[tails]
     detail = f"sums: {kind}; worst {ulp:.3g} ulp; tails {said}"
     found = Accuracy(kind, ulp, worst, tails)
@@ -44,30 +46,28 @@ def measure(trial: Trial) -> tuple[Accuracy | None, CheckResult]:
 
 def worst_ulp(trial: Trial) -> float:
     """The worst error seen, in units in the last place."""
+    return max((error.result() for error in _worst_ulps(trial)), default=0.0)
+
+
+def _worst_ulps(trial: Trial) -> list[Future[float]]:
+    """The same, being computed beside: of each length and scale."""
     failures = [failure for failure in trial.failures if failure.check != "threads"]
-    batches = [*trial.passed, *(failure.batch for failure in failures)]
-    return max((_worst_ulp(trial, batch) for batch in batches), default=0.0)
-
-
-def _worst_ulp(trial: Trial, batch: Batch) -> float:
-    """The worst error of a batch in units in the last place.
-
-    Of the exact answer, and for products, which cancel, of y_i |v_i| where that is larger. What may
-    be flushed is left out: 0 in place of a subnormal number is millions of units.
-    """
-    if batch.exact is None:
-        return 0.0
-    with np.errstate(all="ignore"):
-        size = np.maximum(np.abs(batch.exact), trial.precision.tiny)
-        if trial.op.vector is not None:
-            sample = trial.sample(batch.inputs, batch.task.scale)
-            bound = trial.op.bound(sample, batch.exact)
-            size = np.maximum(size, bound.tolerance / (4.0 * trial.precision.u))
-        unit = 2.0 ** np.floor(np.log2(size)) * 2.0 * max(trial.precision.u_out, trial.precision.u)
-        error = np.abs(reference.residual(batch.got, (batch.exact, np.zeros(1)))) / unit
-        flushed = np.maximum(np.abs(batch.exact), np.abs(batch.got)) <= 2.0 * trial.precision.tiny
-    error = np.where(flushed, 0.0, error)[batch.ok]
-    return float(error[np.isfinite(error)].max(initial=0.0))
+    alike: dict[tuple[int, float], list[Batch]] = {}
+    for batch in (*trial.passed, *(failure.batch for failure in failures)):
+        if batch.exact is not None and batch.ok.any():
+            alike.setdefault((batch.task.n, batch.task.scale), []).append(batch)
+    asked = []
+    for (_, scale), batches in alike.items():
+        ok = np.concatenate([batch.ok for batch in batches])
+        exact = np.concatenate([batch.exact for batch in batches if batch.exact is not None])
+        got = np.concatenate([batch.got for batch in batches])
+        given = {
+            role: np.concatenate([batch.inputs[role] for batch in batches])[ok]
+            for role in trial.candidate.inputs
+        }
+        sample = trial.sample(given, scale)
+        asked.append(judge_process.submit(ulps.worst_ulp, trial.op, sample, exact[ok], got[ok]))
+    return asked
 
 
 def _tails(trial: Trial) -> bool | None:

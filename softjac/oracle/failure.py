@@ -47,12 +47,12 @@ class Batch:
         return self.ok & ~(self.judged.ratio <= 1.0)
 
 
-def deal(batches: Sequence[Batch], exact: Array, judged: Judged) -> None:
-    """Gives each batch its rows of what was judged at once."""
+def deal(batches: Sequence[Batch], exact: Array | None, judged: Judged) -> None:
+    """Gives each batch its rows of what was judged at once, and of the answer if there is one."""
     start = 0
     for batch in batches:
         part = slice(start, start + batch.rows)
-        batch.exact, batch.judged = exact[part], judged.take(part)
+        batch.exact, batch.judged = None if exact is None else exact[part], judged.take(part)
         start += batch.rows
 
 

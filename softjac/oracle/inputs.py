@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 # Elements of a batch up to which numbers are made for all of its rows at once.
 TOGETHER = 20_000
+
+
+# What the places of two streams next to each other are apart; 64 streams an element.
+_STEP = 0xD1B54A32D192ED03
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +82,27 @@ class _Noise:
         return _portion(self._words(stream, self.n))
 
     def _bell(self, stream: int) -> Array:
-        parts = [self.uniform(stream + k) for k in range(3)]
-        return np.asarray(2.0 * (parts[0] + parts[1] + parts[2]) - 3.0)
+        """Three numbers of one word: its leading 53 bits, the 21 bits at its end, the 21 before.
+
+        The leading 22 bits of the first are its own; below them it has the bits of the others.
+        """
+        word = self._words(stream, self.n)
+        leading = np.uint64((1 << 53) - (1 << 32))
+        total = word >> np.uint64(11)
+        total += (word << np.uint64(32)) & leading
+        word <<= np.uint64(11)
+        word &= leading
+        total += word
+        return np.asarray(total * 2.0**-52 - 3.0)
 
     def _words(self, stream: int, n: int) -> Array:
         """64 random bits an element, `(rows, n)`: the mixer of splitmix64."""
-        with np.errstate(over="ignore"):
-            place = np.arange(n, dtype=np.uint64) * np.uint64(64) + np.uint64(stream + 1)
-            place *= np.uint64(0xD1B54A32D192ED03)
-            word = self.keys[:, None] * np.uint64(0x9E3779B97F4A7C15) + place
-            for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-                word ^= word >> np.uint64(shift)
-                word *= np.uint64(factor)
-            word ^= word >> np.uint64(31)
+        first = self.keys * np.uint64(0x9E3779B97F4A7C15) + np.uint64((stream + 1) * _STEP % 2**64)
+        word = first[:, None] + _places(n)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            word ^= word >> np.uint64(shift)
+            word *= np.uint64(factor)
+        word ^= word >> np.uint64(31)
         return word
 
     @property
@@ -110,6 +123,12 @@ class _Noise:
         """
         part = 16.0 if self.precision.name == "float64" else 4.0
         return self.precision.largest / part - 16.0
+
+
+@lru_cache(maxsize=4)
+def _places(n: int) -> Array:
+    """How far from the first element's word, before it is mixed, those of a row begin."""
+    return np.arange(n, dtype=np.uint64) * np.uint64(64 * _STEP % 2**64)
 
 
 def _portion(word: Array) -> Array:
@@ -273,34 +292,48 @@ def make(
             largest = precision.largest / 2.0
             logits = np.where(np.isinf(logits), logits, np.clip(logits / scale, -largest, largest))
         logits = logits.astype(dtype)
-    wide = logits.astype(np.float64) * scale
-    if n:
-        with np.errstate(invalid="ignore", divide="ignore", under="ignore"):
-            shifted = wide - wide.max(axis=1, keepdims=True)
-            weights = np.exp(shifted)
-            total = weights.sum(axis=1, keepdims=True)
-            probabilities = weights / total
-            result = shifted - np.log(total) if op.logarithmic else probabilities
-    else:
-        result = probabilities = wide
     made: dict[str, Array] = {}
     for role in roles:
         if role == "x":
             made[role] = logits
         elif role == "y":
+            result = _result(logits, scale, logarithmic=op.logarithmic)
             with np.errstate(under="ignore", over="ignore"):
                 made[role] = result.astype(dtype)
         else:
             vector = _fill(noise, VECTORS, [row.vector for row in rows])
+            if any(row.vector == "like-y" for row in rows):
+                like = _result(logits, scale, logarithmic=False)
+                vector = np.where(np.isnan(vector), like, vector)
             with np.errstate(under="ignore"):
-                made[role] = np.where(np.isnan(vector), probabilities, vector).astype(dtype)
+                made[role] = vector.astype(dtype)
     return made
+
+
+def _result(logits: Array, scale: float, *, logarithmic: bool) -> Array:
+    """Softmax or log_softmax of scaled logits, `(rows, n)`, in plain float64."""
+    shifted = np.multiply(logits, scale, dtype=np.float64)
+    if not shifted.size:
+        return shifted
+    with np.errstate(invalid="ignore", divide="ignore", under="ignore"):
+        shifted -= shifted.max(axis=1, keepdims=True)
+        weights = np.exp(shifted)
+        total = weights.sum(axis=1, keepdims=True)
+        if logarithmic:
+            shifted -= np.log(total)
+            return shifted
+        weights /= total
+    return weights
 
 
 def _fill(noise: _Noise, kinds: dict[str, Callable[[_Noise], Array]], names: list[str]) -> Array:
     """Rows of several kinds, each kind made for all of its rows at once."""
+    places: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        places.setdefault(name, []).append(index)
+    if len(places) == 1:
+        return kinds[names[0]](noise)
     filled = np.zeros((len(names), noise.n))
-    for kind in dict.fromkeys(names):
-        chosen = [index for index, name in enumerate(names) if name == kind]
+    for kind, chosen in places.items():
         filled[chosen] = kinds[kind](noise.take(chosen))
     return filled

@@ -54,7 +54,7 @@ class Op:
     formula:   the textbook formula in float64.
     bound:     how far an honest candidate may be from the exact answer.
     condition: the translation-free condition number C, componentwise.
-    mistakes:  the formulas people write instead.
+    mistakes:  makes the formulas people write instead: hundreds, each once.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Op:
     formula: Callable[[Sample], Array]
     bound: Callable[[Sample, Array], Bound]
     condition: Callable[[Sample, Array], Array]
-    mistakes: tuple[Mistake, ...]
+    mistakes: Callable[[], tuple[Mistake, ...]]
 
     @property
     def logarithmic(self) -> bool:

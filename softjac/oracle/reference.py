@@ -65,7 +65,8 @@ def residual(got: Array, exact: tuple[Array, Array]) -> Array:
     high, low = exact
     with np.errstate(invalid="ignore", over="ignore"):
         difference = (got - high) - low
-    return np.where(got == high, np.where(np.isfinite(high), -low, 0.0), difference)
+    difference[np.isinf(high) & (got == high)] = 0.0
+    return difference
 
 
 def _from_jax(op: Op, sample: Sample) -> Array:
@@ -83,10 +84,10 @@ def _from_jax(op: Op, sample: Sample) -> Array:
             padded = []
             for role in roles:
                 logits = role == "x" or (role == "y" and op.logarithmic)
-                array = np.full((block, length), -np.inf if logits else 0.0)
-                array[:, 0] = 0.0  # rows that are padding whole must not be masked whole
-                array[: stop - start] = -np.inf if logits else 0.0
+                array = np.empty((block, length))
                 array[: stop - start, :n] = sample.given[role][start:stop]
+                array[: stop - start, n:] = -np.inf if logits else 0.0
+                array[stop - start :] = 0.0  # rows of padding alone must not be masked whole
                 padded.append(array)
             out = np.asarray(run(*padded, float(sample.scale)))[: stop - start]
             found[start:stop] = out[:, :n, :n] if op.output == "jac" else out[:, :n]

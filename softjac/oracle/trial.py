@@ -19,6 +19,7 @@ from softjac.oracle.inputs import make
 from softjac.oracle.judging import judge_process
 from softjac.oracle.judging.awaited import Awaited
 from softjac.oracle.judging.fit import Judged
+from softjac.oracle.judging.kept import LARGE, keep
 from softjac.oracle.judging.rows import judge_rows
 from softjac.oracle.judging.sample import Sample
 from softjac.oracle.op import Op
@@ -38,16 +39,12 @@ Poison = Literal["nan", "finite"]
 # No row's output is longer: a float64 array of it takes 17 MB, and judging takes a dozen of them.
 LONGEST = 2_100_000
 
-# Batches kept for the diagnosis: the first ones, and some of every length and family; enough to
-# tell mistakes apart, few enough to stay quick.
-FIRST, KEPT, KEPT_ALIKE, LARGE = 60, 120, 3, 100_000
-
 # How much longer than `values` another check may take by what is predicted, and what is said then.
 LONGEST_CHECK = 4.0
 SLOW = "a call takes so long that checks left out some"
 
 # Elements whose judgement may be awaited while other calls run.
-AWAITED = 4_000_000
+AWAITED = 6_000_000
 
 # The shapes of a candidate that is compiled for each of them (0.1 to 1 s).
 FEW_LENGTHS = (0, 1, 2, 3, 8, 10, 15, 16, 33, 64, 100, 129, 257, 1000, 1024, 2747, 8192, 65_537)
@@ -199,6 +196,11 @@ class Trial:
         """Runs one task with inputs made from its own."""
         return self._run([(task, inputs, self.call(task, inputs, "nan"))])[0]
 
+    def again(self, batch: Batch, times: int) -> list[Batch]:
+        """Makes the calls of a batch so often again."""
+        calls = self.call(batch.task, batch.inputs, "nan")
+        return self._run([(batch.task, batch.inputs, calls)] * times)
+
     def _run(self, prepared: list[tuple[Task, dict[str, Array], list[Call]]]) -> list[Batch]:
         """Runs prepared calls, and gathers them by task."""
         calls = [call for _, _, some in prepared for call in some]
@@ -290,7 +292,9 @@ class Trial:
         """Waits for the verdicts that were asked for first."""
         oldest = self.awaited.popleft()
         oldest.finish()
-        self._keep(oldest.batches)
+        for batch in oldest.batches:
+            self.rows += batch.rows
+            keep(self.passed, batch)
         for batch in oldest.batches:
             oldest.take(batch)
 
@@ -302,33 +306,23 @@ class Trial:
         if self.pace.predicted(batch.task.n) == 0.0:  # its preconditions left nothing to time
             self.pace.note(batch.task.n, batch.seconds / batch.rows, plain=False)
 
-    def _keep(self, batches: Sequence[Batch]) -> None:
-        """Keeps some of the batches that have passed."""
-        for batch in batches:
-            self.rows += batch.rows
-            if batch.failed().any() or not batch.ok.any() or batch.got.size > LARGE:
-                continue
-            if len(self.passed) < FIRST or (len(self.passed) < KEPT and self._is_rare(batch)):
-                self.passed.append(batch)
-
-    def _is_rare(self, batch: Batch) -> bool:
-        """Whether few batches like this one are kept."""
-        kind = _kind(batch)
-        return sum(_kind(other) == kind for other in self.passed) < KEPT_ALIKE
-
-    def _judgement(self, batches: list[Batch]) -> Future[tuple[Array, Judged]]:
-        """Begins to judge batches of one length and scale, joined."""
+    def _judgement(self, batches: list[Batch]) -> Future[tuple[Array | None, Judged]]:
+        """Begins to judge batches of one length and scale, joined; large ones are not kept."""
         joined = {
             role: np.concatenate([batch.inputs[role] for batch in batches])
             for role in batches[0].inputs
         }
         got = np.concatenate([batch.got for batch in batches])
-        return self.judged(joined, batches[0].task.scale, got)
+        kept = any(batch.got.size <= LARGE for batch in batches)
+        return self.judged(joined, batches[0].task.scale, got, answered=kept)
 
     def judged(
-        self, inputs: dict[str, Array], scale: float, got: Array
-    ) -> Future[tuple[Array, Judged]]:
-        """Begins to judge each row of `got`, as this candidate is judged: answer and verdict."""
+        self, inputs: dict[str, Array], scale: float, got: Array, *, answered: bool = True
+    ) -> Future[tuple[Array | None, Judged]]:
+        """Begins to judge each row of `got`, as this candidate is judged: answer and verdict.
+
+        Unless it is to be answered, there is no answer where all rows pass.
+        """
         return judge_process.submit(
             judge_rows,
             self.op,
@@ -336,6 +330,7 @@ class Trial:
             got,
             own_sums=self.own_sums,
             differentiated=self.library_derivative,
+            answered=answered,
         )
 
     def collect(self, check: str, batch: Batch) -> None:
@@ -393,8 +388,3 @@ class Trial:
                 portion, size, seconds = [], 0, 0.0
         if portion:
             yield portion
-
-
-def _kind(batch: Batch) -> tuple[int, str]:
-    """What makes batches alike: about the same length, and the same family of rows."""
-    return batch.task.n.bit_length(), batch.task.family

@@ -180,7 +180,7 @@ def test_a_fault_of_one_element_is_seen_at_any_length(
     op: str, roles: tuple[str, ...], n: int
 ) -> None:
     """A fault of 1.5 times what is free of n, in one element, is refuted within 64 rows."""
-    rows = [Row("normal", "normal", 0, key) for key in range(64 if n < 10_000 else 4)]
+    rows = [Row("normal", "normal", 0, key) for key in range(64 if n < 10_000 else 16)]
     inputs = make(rows, n, OPS[op], roles, FLOAT32, 1.0)
     sample = Sample(inputs, precision=FLOAT32, logarithmic=OPS[op].logarithmic)
     exact = reference.answer(OPS[op], sample)

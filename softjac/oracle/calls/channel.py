@@ -18,6 +18,7 @@ __all__ = ["Channel", "ChildLostError", "GarbledError", "footprint", "shared_fil
 
 _MARK = b"softjac:"
 _HEADER = struct.Struct("=8sQ")
+_JOINED = 1 << 16  # bytes of a message up to which copying it costs less than sending twice
 
 
 class ChildLostError(Exception):
@@ -38,8 +39,10 @@ class Channel:
     def send(self, message: object) -> None:
         """Sends one message; raises ChildLostError where nobody listens."""
         body = pickle.dumps(message, protocol=5)
+        head = _HEADER.pack(_MARK, len(body))
         try:
-            self._socket.sendall(_HEADER.pack(_MARK, len(body)) + body)
+            for part in (head, body) if len(body) > _JOINED else (head + body,):
+                self._socket.sendall(part)
         except OSError as error:
             raise ChildLostError(str(error)) from error
 
@@ -108,12 +111,13 @@ class Channel:
         end = self._end()
         if end is None:
             return None
-        body = bytes(self._come[_HEADER.size : end])
-        del self._come[:end]
         try:
-            return pickle.loads(body)
+            with memoryview(self._come) as come, come[_HEADER.size : end] as body:
+                return pickle.loads(body)
         except Exception as error:  # a child that damaged its memory may send anything
             raise GarbledError(f"unreadable message: {error}") from error
+        finally:
+            del self._come[:end]
 
 
 def shared_file() -> int:

@@ -85,13 +85,13 @@ def _tasks(trial: Trial) -> Iterator[Task]:
                 yield Task("kinds", n, 3 if several else 1, trial.seed + 2, layout=layout)
     for n in LONG[:2]:
         for offset in offsets:
-            yield Task("kinds", n, 1, trial.seed + 2, layout=Layout(side="start", offset=offset))
+            yield Task("plain", n, 1, trial.seed + 2, layout=Layout(side="start", offset=offset))
     for n in (8, 16, 33, 64, 100, *LONG[:4]):  # all but one array aligned, and one alone
-        rows = 3 if several and n <= 1000 else 1
+        family, rows = ("kinds", 3) if several and n <= 1000 else ("plain", 1)
         for role in (*trial.candidate.inputs, trial.op.output):
             for offset in (0, 64 // trial.dtype.itemsize - step):
                 layout = Layout(side="start", offset=offset, apart=role)
-                yield Task("kinds", n, rows, trial.seed + 2, layout=layout)
+                yield Task(family, n, rows, trial.seed + 2, layout=layout)
     if trial.candidate.strides:
         last = len(trial.candidate.inputs)
         fitting = [(gap, spread) for gap, spread in GAPS if gap + last * spread >= 0]

@@ -25,7 +25,7 @@ class Awaited:
     """
 
     batches: Sequence[Batch]
-    groups: list[tuple[list[Batch], Future[tuple[Array, Judged]]]]
+    groups: list[tuple[list[Batch], Future[tuple[Array | None, Judged]]]]
     take: Callable[[Batch], object]
 
     @property

@@ -171,9 +171,9 @@ def mean_window(sample: Sample) -> tuple[Array, Array]:
     factors first, that holds below F / |scale|.
     """
     u, tiny = sample.precision.u, sample.flushed_below
-    y, v, s = sample.y, sample.vector, sample.mean
-    size = np.maximum((y * np.abs(v)).sum(axis=1), (y * np.abs(v - s)).sum(axis=1))
-    flushed = tiny * (sample.n + np.where(y < tiny, np.abs(v), 0.0).sum(axis=1))
+    y, v = sample.y, sample.magnitude
+    size = np.maximum((y * v).sum(axis=1), (y * sample.distance).sum(axis=1))
+    flushed = tiny * (sample.n + np.where(y < tiny, v, 0.0).sum(axis=1))
     depth = sample.n + 3
     base = sample.reading[:, 0] + flushed
     return base + depth * u * size, base + (LAMBDA * np.sqrt(depth) + 4.0) * u * size
@@ -195,14 +195,17 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
     """
     u, tiny = sample.precision.u, sample.precision.tiny
     y, v, s = sample.y, sample.vector, sample.mean
-    size = np.abs(v - s)
+    size = sample.distance
     top = np.take_along_axis(v, sample.top, axis=1)
     worst, likely = mean_window(sample)
     spread = np.abs(s) + worst[:, None]
-    rounding = np.maximum(2.0 * (np.abs(v) + spread), 4.0 * (size + worst[:, None]))
-    centred = np.where(sample.dominant, 4.0 * (np.abs(v - top) + np.abs(s - top)), 0.0)
-    rounding = np.maximum(rounding, centred) + (size if sample.scale != 1.0 else 0.0)
-    lost = size if sample.scale == 1.0 else np.maximum(size, np.maximum(np.abs(v), spread))
+    rounding = np.maximum(2.0 * (sample.magnitude + spread), 4.0 * (size + worst[:, None]))
+    if sample.dominant.any():
+        centred = np.where(sample.dominant, 4.0 * (np.abs(v - top) + np.abs(s - top)), 0.0)
+        rounding = np.maximum(rounding, centred)
+    if sample.scale != 1.0:
+        rounding = rounding + size
+    lost = size if sample.scale == 1.0 else np.maximum(size, np.maximum(sample.magnitude, spread))
     # In this order: y_i u underflows where y_i is subnormal in float64, and v_i may be large.
     tolerance = y * (u * rounding) + np.where(y < sample.flushed_below, y * lost, 0.0)
     directions: tuple[Array, ...] = (-sample.scale * y,)
@@ -212,7 +215,7 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
         forward = forward_error(sample)
         subnormal = np.where(y < 2.0 * tiny, 2.0 * tiny, 0.0)
         larger = np.maximum(
-            np.maximum(np.abs(v), size), np.where(sample.dominant, np.abs(v - top), 0)
+            np.maximum(sample.magnitude, size), np.where(sample.dominant, np.abs(v - top), 0)
         )
         common = 1.0 + forward.window
         moved = ((y * forward.element + subnormal) * larger).sum(axis=1) * common
@@ -223,10 +226,12 @@ def product_bound(sample: Sample, exact: Array) -> Bound:
         windows = ((worst + moved) * common, forward.window)
         chances = (likely * common + moved, forward.likely)
     tolerance = abs(sample.scale) * tolerance + 2.0 * tiny * max(1.0, abs(sample.scale))
-    afresh = y * ((sample.n + 3) * u * np.abs(v)) + tiny * np.abs(v).sum(axis=1, keepdims=True)
+    afresh = y * ((sample.n + 3) * u * sample.magnitude)
+    afresh += tiny * sample.magnitude.sum(axis=1, keepdims=True)
     afresh *= abs(sample.scale)
-    tolerance = np.where(sample.masked, NONE, tolerance)
-    afresh = np.where(sample.masked, 0.0, afresh)
+    if sample.from_logits:
+        tolerance = np.where(sample.masked, NONE, tolerance)
+        afresh = np.where(sample.masked, 0.0, afresh)
     bound = Bound(tolerance, directions, windows, chances, afresh)
     return rounded_to_storage(sample, exact, bound)
 

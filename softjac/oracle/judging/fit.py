@@ -66,7 +66,7 @@ def judge(
         zero = np.zeros(rows)
         return Judged(zero, np.zeros(rows, np.intp), zero > 1, np.zeros((rows, 0)))
     broken = ~np.isfinite(residual)
-    clean = np.where(broken, 0.0, residual)
+    clean = np.where(broken, 0.0, residual) if broken.any() else residual
     if own_sums or not bound.directions:
         scaled = np.abs(clean) / (bound.own() + bound.afresh)
         numbers = np.zeros((rows, 0))

@@ -7,6 +7,7 @@ next ones run.
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import sys
 import time
@@ -136,11 +137,14 @@ def _serve(channel: Channel) -> None:
     """Answers questions until nobody asks any more."""
     with contextlib.suppress(ChildLostError):
         sys.path[:] = channel.receive()
+        gc.disable()  # what is imported is many objects, and none of them garbage
         import jax  # noqa: F401 (before anybody asks)
 
         from softjac.oracle import reference
         from softjac.oracle.ops import OPS
 
+        gc.freeze()
+        gc.enable()
         while True:
             function, op, arguments, options = channel.receive()
             started = time.process_time() - reference.seconds_compiling()

@@ -8,7 +8,6 @@ import os
 import pickle
 import threading
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +52,8 @@ def _split(content: bytes) -> tuple[bytes, bytes]:
 
 def _key(name: str) -> str:
     """A digest of all that a program depends on."""
+    from importlib.metadata import version
+
     import jax
 
     key = hashlib.sha256()

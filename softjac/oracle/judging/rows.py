@@ -33,11 +33,13 @@ def judge_rows(
     own_sums: bool = False,
     differentiated: bool = False,
     proven: bool = False,
-) -> tuple[Array, Judged]:
+    answered: bool = True,
+) -> tuple[Array | None, Judged]:
     """The exact answer, `(rows, elements)`, and the verdict on each row of `got`.
 
     own_sums says that the candidate may sum afresh for every element, differentiated that a library
-    may have taken its derivative, through the row's maximum too; proven, that the answer be proven.
+    may have taken its derivative, through the row's maximum too; proven, that the answer be proven;
+    answered, that it is wanted where all rows pass as well.
     """
     with np.errstate(all="ignore"):
         high, low = reference.answer(op, sample, proven=proven)
@@ -48,15 +50,18 @@ def judge_rows(
             part = slice(start, start + step)
             few, exact = sample.take(part), high[part]
             bound = op.bound(few, exact)
-            beyond = overflowed(sample.precision, got[part], exact, bound.own())
-            bound.tolerance = np.where(beyond, np.inf, bound.tolerance)
             residual = reference.residual(got[part], (exact, low[part] if len(low) > 1 else low))
-            residual = np.where(beyond, 0.0, residual)
+            beyond: Array | None = None
+            if np.isinf(got[part]).any():
+                beyond = overflowed(sample.precision, got[part], exact, bound.own())
+                bound.tolerance = np.where(beyond, np.inf, bound.tolerance)
+                residual = np.where(beyond, 0.0, residual)
             judged = judge(residual, bound, exactly=exactly)
             exactly -= int((judged.ratio > 1.0).sum())
             if differentiated and (judged.ratio > 1.0).any():
                 for bound in library_bounds(op, few, exact):
-                    bound.tolerance = np.where(beyond, np.inf, bound.tolerance)
+                    if beyond is not None:
+                        bound.tolerance = np.where(beyond, np.inf, bound.tolerance)
                     within = (np.abs(residual) <= bound.own()).all(axis=1)
                     rows = np.flatnonzero((judged.ratio > 1.0) & within)
                     judged.replace(rows, judge(residual[rows], bound.take(rows)))
@@ -77,7 +82,7 @@ def judge_rows(
             proven=True,
         )
         judged.replace(near, again)
-    return high, judged
+    return (high if answered or not (judged.ratio <= 1.0).all() else None), judged
 
 
 def overflowed(precision: Precision, got: Array, exact: Array, own: Array) -> Array:

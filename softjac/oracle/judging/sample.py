@@ -31,12 +31,17 @@ class Sample:
         logarithmic: bool = False,
         dtype: Any = np.float64,
     ) -> None:
-        self.given = {role: np.asarray(value, dtype) for role, value in given.items()}
+        self.stored = given
         self.scale = float(scale)
         self.precision = precision
         self.logarithmic = logarithmic
         self.dtype = dtype
-        self.rows, self.n = next(iter(self.given.values())).shape
+        self.rows, self.n = next(iter(given.values())).shape
+
+    @cached_property
+    def given(self) -> dict[str, Array]:
+        """The inputs in the dtype that is computed with."""
+        return {role: np.asarray(value, self.dtype) for role, value in self.stored.items()}
 
     def take(self, rows: Array | slice) -> Sample:
         """The same sample, these rows only."""
@@ -172,15 +177,25 @@ class Sample:
         return np.asarray((self.y * self.vector).sum(axis=1, keepdims=True))
 
     @cached_property
+    def magnitude(self) -> Array:
+        """|v_i|."""
+        return np.asarray(np.abs(self.vector))
+
+    @cached_property
+    def distance(self) -> Array:
+        """|v_i - s|."""
+        return np.asarray(np.abs(self.vector - self.mean))
+
+    @cached_property
     def defect(self) -> Array:
         """|1 - Σ y_j|: how far the probabilities, as given, are from summing to 1, `(rows, 1)`.
 
         The sum is exact up to its last rounding, since a float64 candidate's defect is no larger
         than what a plain sum loses; exponentials may each be off by a unit in the last place.
         """
-        total, lost = _exact_sum(np.concatenate([np.full((self.rows, 1), -1.0), self.y], axis=1))
+        total, lost = _exact_sum(self.y)
         computed = self.logarithmic or self.from_logits
-        return np.asarray(np.abs(total + lost) + (2.0**-52 if computed else 0.0))
+        return np.asarray(np.abs((total - 1.0) + lost) + (2.0**-52 if computed else 0.0))
 
     @cached_property
     def reading(self) -> Array:
@@ -191,6 +206,8 @@ class Sample:
         s, or, as the reference does, s + Σ y_j (v_j - s) = s (2 - Σ y_j): two readings differ by
         the distance of their c at most.
         """
+        if not self.defect.any():
+            return np.zeros((self.rows, 1))
         v, s = self.vector, self.mean
         present = self.y > 0.0
         below = np.where(present & (v <= s), v, -np.inf).max(axis=1, keepdims=True)
@@ -223,17 +240,17 @@ def sum_of_others(a: Array) -> Array:
 
 
 def _exact_sum(a: Array) -> tuple[Array, Array]:
-    """Sums of rows in pairs, and what rounding took from them, `(rows, 1)` each.
+    """Sums of rows, half added to half, and what rounding took from them, `(rows, 1)` each.
 
     References:
         D. E. Knuth, The Art of Computer Programming, volume 2, section 4.2.2: the two-sum.
     """
     lost = np.zeros((len(a), 1))
     while a.shape[1] > 1:
-        if a.shape[1] % 2:
-            a = np.concatenate([a, np.zeros((len(a), 1))], axis=1)
-        one, other = a[:, ::2], a[:, 1::2]
-        a = one + other
-        part = a - one
-        lost = lost + ((one - (a - part)) + (other - part)).sum(axis=1, keepdims=True)
+        half = a.shape[1] // 2
+        one, other, middle = a[:, :half], a[:, -half:], a[:, half:-half]
+        total = one + other
+        part = total - one
+        lost += ((one - (total - part)) + (other - part)).sum(axis=1, keepdims=True)
+        a = np.concatenate([total, middle], axis=1) if middle.size else total
     return a, lost

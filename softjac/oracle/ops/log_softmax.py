@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,16 +53,9 @@ def condition(sample: Sample, exact: Array) -> Array:
     return np.where(np.isfinite(exact), np.abs(exact), 0.0)
 
 
-OP = Op(
-    name="log_softmax",
-    summary="log-probabilities y from logits x",
-    forward="log_softmax",
-    output="y",
-    vector=None,
-    formula=formula,
-    bound=bound,
-    condition=condition,
-    mistakes=(
+def wrong_formulas() -> tuple[Mistake, ...]:
+    """The formulas people write instead."""
+    return (
         Mistake("softmax-formula", lambda s: s.y),
         Mistake("log-of-softmax", mistakes.log_of_softmax),
         Mistake("log-of-softmax", mistakes.log_of_stored_softmax),
@@ -75,5 +69,17 @@ OP = Op(
         *mistakes.log_rescaled(),
         *mistakes.forward(mistakes.log),
         *mistakes.nameless_log_forward(),
-    ),
+    )
+
+
+OP = Op(
+    name="log_softmax",
+    summary="log-probabilities y from logits x",
+    forward="log_softmax",
+    output="y",
+    vector=None,
+    formula=formula,
+    bound=bound,
+    condition=condition,
+    mistakes=cache(wrong_formulas),
 )

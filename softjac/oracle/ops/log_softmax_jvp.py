@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -78,5 +79,5 @@ OP = Op(
     formula=formula,
     bound=bound,
     condition=condition,
-    mistakes=mistakes.log_softmax_jvp(),
+    mistakes=cache(mistakes.log_softmax_jvp),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -88,5 +89,5 @@ OP = Op(
     formula=formula,
     bound=bound,
     condition=condition,
-    mistakes=mistakes.log_softmax_vjp(),
+    mistakes=cache(mistakes.log_softmax_vjp),
 )

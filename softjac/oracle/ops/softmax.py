@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,16 @@ def condition(sample: Sample, exact: Array) -> Array:
     return exact
 
 
+def wrong_formulas() -> tuple[Mistake, ...]:
+    """The formulas people write instead."""
+    return (
+        Mistake("softmax-twice", lambda s: mistakes.softmax(s.y)),
+        Mistake("log-softmax-formula", lambda s: s.log_y),
+        *mistakes.forward(lambda probabilities: probabilities),
+        *mistakes.nameless_forward(),
+    )
+
+
 OP = Op(
     name="softmax",
     summary="probabilities y from logits x",
@@ -46,10 +57,5 @@ OP = Op(
     formula=formula,
     bound=bound,
     condition=condition,
-    mistakes=(
-        Mistake("softmax-twice", lambda s: mistakes.softmax(s.y)),
-        Mistake("log-softmax-formula", lambda s: s.log_y),
-        *mistakes.forward(lambda probabilities: probabilities),
-        *mistakes.nameless_forward(),
-    ),
+    mistakes=cache(wrong_formulas),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -79,5 +80,5 @@ OP = Op(
     formula=formula,
     bound=bound,
     condition=condition,
-    mistakes=mistakes.softmax_jacobian(),
+    mistakes=cache(mistakes.softmax_jacobian),
 )

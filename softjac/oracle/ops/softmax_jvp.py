@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from softjac.oracle import mistakes
 from softjac.oracle.judging.bounds import product_bound
 from softjac.oracle.op import Op
@@ -16,5 +18,5 @@ OP = Op(
     formula=formula,
     bound=product_bound,
     condition=condition,
-    mistakes=mistakes.softmax_product(),
+    mistakes=cache(mistakes.softmax_product),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -35,5 +36,5 @@ OP = Op(
     formula=formula,
     bound=product_bound,
     condition=condition,
-    mistakes=mistakes.softmax_product(),
+    mistakes=cache(mistakes.softmax_product),
 )

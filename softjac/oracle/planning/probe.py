@@ -37,7 +37,7 @@ def probe(trial: Trial) -> None:
     """
     slow_first = 0
     for wanted in LENGTHS:
-        if wanted > trial.effort.longest * 2:
+        if wanted > trial.effort.longest:
             break
         task = trial.shapes.moved(Task("plain", wanted, 1, trial.seed))
         if task is None:
@@ -78,10 +78,10 @@ def _may_sum_afresh(trial: Trial) -> bool:
             continue
         tasks, least = [batch.task for batch in batches], _shorter({}, batches)
         for _ in range(ROUNDS):
-            least = _shorter(least, trial.run(tasks * _repeats(trial, tasks)))
-            if least[tasks[-1].n] < tasks[-1].n ** 2 / MULTIPLY_ADDS_PER_SECOND:
+            if _is_too_quick(least):
                 return False
-        if _adds_too_little(least):
+            least = _shorter(least, trial.run(tasks * _repeats(trial, tasks)))
+        if _is_too_quick(least) or _adds_too_little(least):
             return False
         told.append(tasks[-1].n)
         if len(told) == 2:
@@ -123,6 +123,12 @@ def _shorter(least: dict[int, float], batches: list[Batch]) -> dict[int, float]:
     return times
 
 
+def _is_too_quick(least: dict[int, float]) -> bool:
+    """Whether the longest row takes less time than n² multiply-adds."""
+    n = max(least)
+    return least[n] < n**2 / MULTIPLY_ADDS_PER_SECOND
+
+
 def _adds_too_little(least: dict[int, float]) -> bool:
     """Whether the longest row takes too little longer than shorter ones for own sums."""
     lengths = sorted(least)
@@ -147,7 +153,7 @@ def _timed(trial: Trial, task: Task) -> bool | None:
             trial.pace.note(task.n, trial.timeout, plain=plain)
         return None
     if trial.candidate.kind == "python" or first.seconds < 0.01:
-        made += trial.run([task] * (5 if first.seconds < 0.01 else 2))
+        made += trial.again(first, 5 if first.seconds < 0.01 else 2)
         if not made[-1].ok.all():
             return None
     trial.pace.note(task.n, min(batch.seconds for batch in made) / task.size, plain=plain)

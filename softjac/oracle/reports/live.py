@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.text import Text
 
 from softjac.oracle.findings import CheckResult, Report
 from softjac.oracle.reports.text import STYLES, WIDTH, check_lines, headline, lines
+
+if TYPE_CHECKING:  # rich's bars take their time to import: only where one is drawn
+    from softjac.oracle.reports.bar import Bar
 
 __all__ = ["Live", "width_of"]
 
@@ -24,14 +20,6 @@ __all__ = ["Live", "width_of"]
 def width_of(console: Console) -> int:
     """Where sentences are folded: a terminal's width, if it is a narrow one."""
     return min(WIDTH, console.width) if console.is_terminal else WIDTH
-
-
-class Count(MofNCompleteColumn):
-    """How much is done of how much, where that is known."""
-
-    def render(self, task: Task) -> Text:
-        """Nothing in place of 0/?."""
-        return super().render(task) if task.total else Text()
 
 
 class Live:
@@ -45,20 +33,14 @@ class Live:
         self.console = console
         self.quiet = quiet
         self.width = width_of(console)
-        self.bar = Progress(
-            TextColumn("  {task.description:<12}"),
-            BarColumn(),
-            Count(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=quiet or not console.is_terminal,
-        )
-        self.task = self.bar.add_task("", visible=False)
+        self.bar: Bar | None = None
+        if console.is_terminal and not quiet:
+            from softjac.oracle.reports.bar import Bar
+
+            self.bar = Bar(console)
 
     def __enter__(self) -> Live:
-        # rich before 14 ends a bar with an empty line, even one that is never drawn.
-        if not self.bar.disable:
+        if self.bar:
             self.bar.start()
         return self
 
@@ -68,7 +50,7 @@ class Live:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self.bar.disable:
+        if self.bar:
             self.bar.stop()
 
     def write(self, style: str, line: str) -> None:
@@ -78,15 +60,13 @@ class Live:
     def progress(self, what: str | CheckResult, done: int = 0, total: int = 0) -> None:
         """A check goes on, or has ended."""
         if isinstance(what, CheckResult):
-            self.bar.update(self.task, visible=False)
+            if self.bar:
+                self.bar.hide()
             if not self.quiet:
                 for style, line in check_lines(what, self.width):
                     self.write(style, line)
-        elif total:
-            self.bar.update(self.task, description=what, completed=done, total=total, visible=True)
-        else:  # how long it takes is not known: the bar pulses
-            self.bar.remove_task(self.task)
-            self.task = self.bar.add_task(what, total=None)
+        elif self.bar:
+            self.bar.show(what, done, total)
 
     def start(self, title: str) -> None:
         """A run begins."""
@@ -95,7 +75,8 @@ class Live:
 
     def finish(self, report: Report) -> None:
         """A run has ended."""
-        self.bar.update(self.task, visible=False)
+        if self.bar:
+            self.bar.hide()
         if self.quiet:
             self.write(STYLES[report.verdict], headline(report))
             return
