@@ -10,7 +10,6 @@ import queue
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -285,9 +284,17 @@ def _next(answers: queue.SimpleQueue[Any], threads: int, seconds: float) -> Any:
 
 
 def _stack(thread: threading.Thread) -> str:
-    """The stack of a thread, the innermost frame first."""
+    """The stack of a thread as `faulthandler` writes it, the innermost frame first.
+
+    `traceback` would look for the lines in their files, and lose the interpreter to the thread at
+    each of them: a minute beside one that seldom gives it back.
+    """
     frame = sys._current_frames().get(thread.ident or 0)
-    return "".join(traceback.format_stack(frame)[::-1]) if frame is not None else ""
+    lines = []
+    while frame is not None:
+        lines.append(f'  File "{frame.f_code.co_filename}", line {frame.f_lineno}\n')
+        frame = frame.f_back
+    return "".join(lines)
 
 
 def _do(work: Callable[[Callable[[Any], None]], None], put: Callable[[Any], None]) -> None:
