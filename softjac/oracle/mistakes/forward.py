@@ -101,7 +101,8 @@ def _of_nothing_else() -> Iterator[tuple[str, Formula]]:
 
 def _of_one_row() -> Iterator[tuple[str, Formula]]:
     """Formulas of a row by itself."""
-    yield "no-max-subtraction", _narrow
+    for held in (narrowed, rounded):
+        yield "no-max-subtraction", partial(_narrow, held=held)
     yield "no-max-subtraction", partial(_normalised, shift=nothing, held=as_computed)
     yield "no-max-subtraction", _less_logarithm
     yield "shift-in-one-place", _numerator_only
@@ -159,10 +160,10 @@ def _less_logarithm(sample: Sample) -> Array:
     return unknown_at(faint, np.exp(sample.z - log(total)))
 
 
-def _narrow(sample: Sample) -> Array:
-    """Without the maximum, in the arithmetic of the storage."""
+def _narrow(sample: Sample, held: Held) -> Array:
+    """Without the maximum: exponentials as the storage holds them, their sum as told."""
     weights = narrowed(np.exp(sample.z), sample)
-    total = narrowed(weights.sum(axis=1, keepdims=True), sample)
+    total = held(weights.sum(axis=1, keepdims=True), sample)
     made = weights / total
     faint = (weights < 2.0**10 * 2.0**-14) if sample.precision.name == "float16" else False
     return unknown_at(faint, made)

@@ -245,7 +245,9 @@ def twice(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
             allowed = item.own[rows] + 1.2 * item.precision.u_out * np.abs(exact)
             if not (np.abs(got - exact) <= allowed).all():
                 return
-        signs.append(off[wrong_places(item)[item.plain[item.failed]]] > 0.0)
+        wrong = wrong_places(item)[item.plain[item.failed]]
+        _, first = np.unique(exact[wrong], return_index=True)  # equal elements are rounded alike
+        signs.append(off[wrong][first] > 0.0)
     larger = np.concatenate(signs) if signs else np.empty(0)
     if larger.size >= 16 and 0.1 < larger.mean() < 0.9:
         yield "low-precision", 1.0, "wrong elements are off by less than two roundings of their own"
