@@ -67,7 +67,8 @@ class Brief(Live):
 
     def finish(self, report: Report) -> None:
         """Hide the bar."""
-        self.bar.update(self.task, visible=False)
+        if self.bar:
+            self.bar.hide()
 
 
 def bundled() -> list[Case]:
