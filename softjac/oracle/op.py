@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,19 +43,19 @@ class Mistake:
         return self.applies is _always
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Op:
     """An op as the oracle sees it.
 
-    name:      as on the command line.
-    summary:   one line for `softjac ops`.
-    forward:   the forward op whose derivative this is, or itself.
-    output:    role of what it computes.
-    vector:    role of the cotangent or tangent it takes, if any.
-    formula:   the textbook formula in float64.
-    bound:     how far an honest candidate may be from the exact answer.
-    condition: the translation-free condition number C, componentwise.
-    mistakes:  makes the formulas people write instead: hundreds, each once.
+    name:           as on the command line.
+    summary:        one line for `softjac ops`.
+    forward:        the forward op whose derivative this is, or itself.
+    output:         role of what it computes.
+    vector:         role of the cotangent or tangent it takes, if any.
+    formula:        the textbook formula in float64.
+    bound:          how far an honest candidate may be from the exact answer.
+    condition:      the translation-free condition number C, componentwise.
+    wrong_formulas: makes those that people write instead.
     """
 
     name: str
@@ -65,7 +66,12 @@ class Op:
     formula: Callable[[Sample], Array]
     bound: Callable[[Sample, Array], Bound]
     condition: Callable[[Sample, Array], Array]
-    mistakes: Callable[[], tuple[Mistake, ...]]
+    wrong_formulas: Callable[[], tuple[Mistake, ...]]
+
+    @cached_property
+    def mistakes(self) -> tuple[Mistake, ...]:
+        """The wrong formulas: hundreds, which only a diagnosis needs."""
+        return self.wrong_formulas()
 
     @property
     def logarithmic(self) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from softjac._errors import FAULT, ArgumentError, SoftjacError
 from softjac.oracle.config import Entry
 from softjac.oracle.findings import Report
-from softjac.oracle.reports import json
+from softjac.oracle.reports import html, json, junit, markdown
 from softjac.oracle.reports.live import Live
 from softjac.oracle.verdict import verify
 
@@ -20,7 +19,7 @@ __all__ = ["EXIT_STATUS", "judge", "worst_status", "write_reports"]
 EXIT_STATUS = {"verified": 0, "refuted": 1, "error": 2, "inconclusive": 3}
 # The worst of several: an error outweighs a refutation, that an inconclusive run.
 WORST_FIRST = (2, 1, 3, 0)
-PAGES = {"junit_xml": "junit", "html": "html", "markdown": "markdown"}  # imported where wanted
+PAGES = {"junit_xml": junit.document, "html": html.document, "markdown": markdown.document}
 
 
 def judge(entry: Entry, live: Live, **overrides: Any) -> Report:
@@ -81,8 +80,7 @@ def write_reports(
         if kind == "json":
             content = json.document(reports, several=several)
         else:
-            page = import_module(f"softjac.oracle.reports.{PAGES[kind]}")
-            content = page.document(reports)
+            content = PAGES[kind](reports)
         try:
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             Path(name).write_text(content, "utf-8")

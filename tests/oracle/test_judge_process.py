@@ -44,6 +44,19 @@ def test_it_judges_as_this_process_does() -> None:
     assert judge_process.seconds() <= 0.0
 
 
+def test_an_answer_that_nobody_wants_is_kept_where_rows_are_right() -> None:
+    """Unless it is to be answered, it is given for a wrong row alone; the verdict is the same."""
+    got = reference.answer(OP, sample())[0].astype(np.float32).astype(float)
+    exact, judged = judge_rows(OP, sample(), got, answered=False)
+    assert exact is None
+    np.testing.assert_array_equal(judged.ratio, judge_rows(OP, sample(), got)[1].ratio)
+    got[1, 7] *= 1.01
+    exact, judged = judge_rows(OP, sample(), got, answered=False)
+    assert exact is not None
+    assert exact.shape == got.shape
+    assert (judged.ratio > 1.0).sum() == 1
+
+
 def compiling(_: object) -> float:
     """Processor seconds that the process asked has spent on compiling."""
     return reference.seconds_compiling()

@@ -85,7 +85,8 @@ def _tasks(trial: Trial) -> Iterator[Task]:
                 yield Task("kinds", n, 3 if several else 1, trial.seed + 2, layout=layout)
     for n in LONG[:2]:
         for offset in offsets:
-            yield Task("plain", n, 1, trial.seed + 2, layout=Layout(side="start", offset=offset))
+            layout = Layout(side="start", offset=offset)
+            yield Task("plain", n, 1, trial.seed + 2, layout=layout)  # where each element matters
     for n in (8, 16, 33, 64, 100, *LONG[:4]):  # all but one array aligned, and one alone
         family, rows = ("kinds", 3) if several and n <= 1000 else ("plain", 1)
         for role in (*trial.candidate.inputs, trial.op.output):

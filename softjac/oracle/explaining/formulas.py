@@ -76,7 +76,7 @@ def explain_in_words(trial: Trial) -> list[tuple[str, float, str]]:
     items = evidence(trial)
     if not any(item.failed.any() for item in items):
         return []
-    told = [mistake for mistake in trial.op.mistakes() if mistake.words]
+    told = [mistake for mistake in trial.op.mistakes if mistake.words]
     for everywhere, enough, least, alone in ((True, ENOUGH, 1, ""), (False, 1.0, 3, ", alone")):
         shares = [share_of(mistake, items, everywhere=everywhere) for mistake in told]
         share, rows = max(shares, default=(0.0, 0))
@@ -89,7 +89,7 @@ def explain_in_words(trial: Trial) -> list[tuple[str, float, str]]:
 
 def mistakes_of(trial: Trial) -> list[Mistake]:
     """The named mistakes that can be made: rows are mixed up only where a call has several."""
-    named = [m for m in trial.op.mistakes() if not m.words]
+    named = [m for m in trial.op.mistakes if not m.words]
     return [m for m in named if trial.candidate.takes_rows or not m.layout]
 
 
@@ -237,7 +237,7 @@ def _wrong_factors(trial: Trial, items: list[Evidence]) -> Iterator[tuple[str, f
     if trial.op.vector is None and trial.op.output != "jac":
         return
     without_sum = "identity" if trial.op.logarithmic else "missing-dot"
-    without = next(m for m in trial.op.mistakes() if m.id == without_sum)
+    without = next(m for m in trial.op.mistakes if m.id == without_sum)
     with np.errstate(all="ignore"):
         part = {
             id(item.sample): item.exact - without.predict(item.sample).reshape(item.exact.shape)

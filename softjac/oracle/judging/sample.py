@@ -18,6 +18,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Sample:
     """The inputs of some rows, each `(rows, n)`, and the quantities that bounds are built from.
 
+    stored holds them as they came, which is what goes to another process.
+
     What is computed here is plain float64: good enough to bound an error, never the answer that
     an output is compared with (`reference.py` has that; for float64 outputs it takes `extended`).
     """

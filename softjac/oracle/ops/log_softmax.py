@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -81,5 +80,5 @@ OP = Op(
     formula=formula,
     bound=bound,
     condition=condition,
-    mistakes=cache(wrong_formulas),
+    wrong_formulas=wrong_formulas,
 )

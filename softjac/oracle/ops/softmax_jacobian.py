@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -80,5 +79,5 @@ OP = Op(
     formula=formula,
     bound=bound,
     condition=condition,
-    mistakes=cache(mistakes.softmax_jacobian),
+    wrong_formulas=mistakes.softmax_jacobian,
 )

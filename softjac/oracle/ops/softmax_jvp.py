@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from softjac.oracle import mistakes
 from softjac.oracle.judging.bounds import product_bound
 from softjac.oracle.op import Op
@@ -18,5 +16,5 @@ OP = Op(
     formula=formula,
     bound=product_bound,
     condition=condition,
-    mistakes=cache(mistakes.softmax_product),
+    wrong_formulas=mistakes.softmax_product,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -36,5 +35,5 @@ OP = Op(
     formula=formula,
     bound=product_bound,
     condition=condition,
-    mistakes=cache(mistakes.softmax_product),
+    wrong_formulas=mistakes.softmax_product,
 )

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
@@ -26,14 +25,19 @@ from softjac.oracle.reports.text import (
     own_name,
 )
 
+if TYPE_CHECKING:  # it takes its time to import: only for a page
+    from jinja2 import Template
+
 __all__ = ["document", "page", "section"]
 
 SIGNS = {"verified": "✓", "refuted": "✗", "inconclusive": "?", "error": "!"}
 
 
 @cache
-def template(name: str) -> jinja2.Template:
+def template(name: str) -> Template:
     """A template of this package."""
+    import jinja2
+
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
