@@ -180,6 +180,18 @@ void vjp_row_offset_in_16_bits(const float *y, const float *dy, float *dx, size_
     }
 }
 
+// Its second loop counts in 16 bits: what lies beyond 65535 is not written.
+// @softmax_vjp | values | index-overflow
+void vjp_stores_by_16_bits(const float *y, const float *dy, float *dx, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
+        float s = row_dot(y, dy, n);
+        for (size_t i = 0; i < n; i++) {
+            size_t short_i = (uint16_t)i;
+            dx[short_i] = y[short_i] * (dy[short_i] - s);
+        }
+    }
+}
+
 // Holds the number of elements in 16 bits, in an element-wise last loop.
 // @softmax_jvp | output | index-overflow
 void jvp_size_in_16_bits(const float *y, const float *x_dot, float *y_dot, unsigned rows,

@@ -26,7 +26,10 @@ def tail(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
         return  # a matter of that length
     if not trial.precision.u_out and max(trial.worst.values(), default=0.0) < JUMP:
         return  # a matter of rounding, which shows in few elements
+    whole = {n for n in trial.lengths if n > min(failing, default=0)} - trial.wrong_lengths
     for lanes in VECTOR_LENGTHS:
+        if not any(n % lanes == 0 for n in whole - failing):
+            continue  # it may as well be a matter of length
         held = rows = 0
         for item in items:
             n = item.batch.task.n
