@@ -147,7 +147,7 @@ accuracy: $(VENV)/.with-bench $(VENV)/.with-test lib ## the reference's accuracy
 .PHONY: clean
 clean: ## remove what was built, keep the environments
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -f softjac/native/libsoftjac.* softjac/native/_abi.py
+	rm -f softjac/native/libsoftjac* softjac/native/_abi.py
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 .PHONY: distclean

@@ -96,6 +96,17 @@ static int heap_is_sound(struct slot *slot) {
     return sound;
 }
 
+static void begin_heap(const softjac_guard_plan *plan, const softjac_guard_call *call) {
+    if (softjac_heap_enter) softjac_heap_enter(call->start != 0, plan->over_read);
+}
+
+/* Notes what was written around the blocks that the candidate allocated. */
+static void end_heap(const struct slot *slot) {
+    softjac_heap_damage damage = {0, 0};
+    if (softjac_heap_leave) damage = softjac_heap_leave();
+    if (damage.found) report_outside(slot->result, slot->guard->plan.arrays, damage.offset);
+}
+
 typedef int64_t word;
 #define WORDS word, word, word, word, word, word, word, word, word, word, word, word, word, word
 typedef word (*plain_function)(WORDS);
@@ -128,6 +139,7 @@ static __attribute__((noinline)) void enter(struct slot *slot, const softjac_gua
     machine_default();
     scrub_stack(scrubs[call->poison & 1]);
     if (sigsetjmp(slot->jump, 0) == 0) {
+        begin_heap(&guard->plan, call);
         slot->inside = 1;
         double used = clock_of(CLOCK_PROCESS_CPUTIME_ID);
         double begin = now();
@@ -141,13 +153,15 @@ static __attribute__((noinline)) void enter(struct slot *slot, const softjac_gua
                            : width == 8 ? returned
                                         : returned & ((INT64_C(1) << 8 * width) - 1);
         machine_default();
+        result->status = SOFTJAC_GUARD_CHECKING;
+        end_heap(slot);
         probe_heap();
         slot->inside = 0;
-        result->status = SOFTJAC_GUARD_CHECKING;
     } else {
         slot->inside = 0;
         machine_direction();
         machine_default();
+        if (result->status == SOFTJAC_GUARD_INSIDE) end_heap(slot);
         result->status = SOFTJAC_GUARD_FAULT;
     }
     sigset_t mask;

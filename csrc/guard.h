@@ -30,7 +30,7 @@ extern "C" {
 #define SOFTJAC_GUARD_API __attribute__((visibility("default")))
 
 enum {
-    SOFTJAC_GUARD_VERSION = 4,
+    SOFTJAC_GUARD_VERSION = 5,
     SOFTJAC_GUARD_ARRAYS = 6,     /* most arrays of a call */
     SOFTJAC_GUARD_ARGUMENTS = 14, /* most integer and pointer arguments */
     SOFTJAC_GUARD_OUTSIDE = 6     /* most writes outside an array that are reported for a call */
@@ -82,8 +82,9 @@ enum { /* softjac_guard_result.status */
 
 enum { /* softjac_guard_result.hint */
        SOFTJAC_GUARD_PROTECTION =
-           1,                  /* no page fault: a misaligned vector access, or a wild address */
-       SOFTJAC_GUARD_STACK = 2 /* the stack is used up */
+           1,                   /* no page fault: a misaligned vector access, or a wild address */
+       SOFTJAC_GUARD_STACK = 2, /* the stack is used up */
+       SOFTJAC_GUARD_FREED = 3  /* memory that the candidate has freed */
 };
 
 enum { /* softjac_guard_result.environment */
@@ -105,7 +106,8 @@ typedef struct {
     int64_t returned;
     int64_t signal, access; /* access: 0 unknown, 1 read, 2 write */
     int64_t array,
-        offset; /* of the fault: the nearest array or -1; see softjac.oracle.calls.call.Fault */
+        offset; /* of the fault: the nearest array or -1, or how many there are for a block that the
+                   candidate allocated; see softjac.oracle.calls.call.Fault */
     int64_t hint;
     int64_t changed;     /* bit a: input a was written */
     int64_t environment; /* what the call left changed */

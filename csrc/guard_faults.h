@@ -13,6 +13,7 @@
 
 #include "guard_machine.h"
 #include "guard_memory.h"
+#include "heap.h"
 
 enum { CAUGHT = 7, WATCHED = 11, ALTERNATE_STACK = 1 << 16 };
 
@@ -79,6 +80,14 @@ static int64_t nearest(const struct slot *slot, const char *address, int64_t *of
     return array;
 }
 
+/* The same with the blocks that the candidate has allocated, as one more array. */
+static int64_t nearest_block(const struct slot *slot, const char *address, int64_t *offset,
+                             int64_t *hint) {
+    int found = softjac_heap_find ? softjac_heap_find(address, offset) : SOFTJAC_HEAP_ELSEWHERE;
+    if (found == SOFTJAC_HEAP_FREED) *hint = SOFTJAC_GUARD_FREED;
+    return found == SOFTJAC_HEAP_BESIDE ? slot->guard->plan.arrays : -1;
+}
+
 /* Lets a first write into a read-only input happen; false where the fault is another one. */
 static int let_write(struct slot *slot, const char *address, int64_t array) {
     struct place *place = &slot->places[array];
@@ -102,6 +111,7 @@ static void on_signal(int number, siginfo_t *information, void *machine) {
     if (slot && slot->inside) {
         leave_copies(slot->guard);
         if (paged && !hint) array = nearest(slot, address, &offset);
+        if (paged && !hint && array < 0) array = nearest_block(slot, address, &offset, &hint);
         if (access == 2 && array >= 0 && array < slot->guard->plan.arrays - 1 &&
             let_write(slot, address, array))
             return;

@@ -1,5 +1,6 @@
 # The C library. Paths are relative to the top of the checkout, which may hold a space.
-#   lib          softjac/native/libsoftjac.so and the cffi module _abi.py
+#   lib          softjac/native/libsoftjac.so, the sandbox's allocator beside it, and the cffi
+#                module _abi.py
 CC ?= cc
 CFLAGS ?=
 SOFTJAC_CFLAGS := -std=c11 -O2 -g0 -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra -Wno-psabi $(CFLAGS)
@@ -9,6 +10,8 @@ SOFTJAC_SOURCES := api dispatch compose threads xla_ffi kernels_portable $(if $(
     $(patsubst csrc/%.c,%,$(wildcard csrc/guard.c))
 SOFTJAC_OBJECTS := $(SOFTJAC_SOURCES:%=$(SOFTJAC_OBJECTS_DIR)/%.o)
 SOFTJAC_LIBRARY := softjac/native/libsoftjac.$(if $(findstring darwin,$(SOFTJAC_TARGET)),dylib,so)
+# Of glibc alone: it takes the place of that one's allocator.
+SOFTJAC_HEAP := $(if $(findstring linux-gnu,$(SOFTJAC_TARGET)),softjac/native/libsoftjac_heap.so)
 SOFTJAC_PYTHON ?= $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/python,$(PYTHON))
 
 $(SOFTJAC_OBJECTS_DIR)/kernels_avx2.o: SOFTJAC_ISA_FLAGS := -O3 -mavx2 -mfma -mf16c
@@ -16,7 +19,7 @@ $(SOFTJAC_OBJECTS_DIR)/kernels_avx512.o: SOFTJAC_ISA_FLAGS := -O3 -mavx512f -mav
     -mfma -mf16c
 
 .PHONY: lib
-lib: $(SOFTJAC_LIBRARY) softjac/native/_abi.py ## build the C library and its cffi module
+lib: $(SOFTJAC_LIBRARY) $(SOFTJAC_HEAP) softjac/native/_abi.py ## build the C library and its cffi module
 
 $(SOFTJAC_OBJECTS_DIR)/%.o: csrc/%.c $(wildcard csrc/*.h) csrc/lib.mk
 	@command -v $(firstword $(CC)) >/dev/null || { \
@@ -28,6 +31,10 @@ $(SOFTJAC_OBJECTS_DIR)/%.o: csrc/%.c $(wildcard csrc/*.h) csrc/lib.mk
 $(SOFTJAC_LIBRARY): $(SOFTJAC_OBJECTS)
 	$(CC) -shared $(LDFLAGS) $^ -lm -pthread -o $@.new
 	@mv -f $@.new $@ # whoever loads the library meanwhile has the old one or the new one
+
+$(SOFTJAC_HEAP): $(SOFTJAC_OBJECTS_DIR)/heap.o
+	$(CC) -shared $(LDFLAGS) $^ -ldl -pthread -o $@.new
+	@mv -f $@.new $@
 
 softjac/native/_abi.py: csrc/softjac.h csrc/build_abi.py
 	"$(SOFTJAC_PYTHON)" csrc/build_abi.py csrc/softjac.h $@

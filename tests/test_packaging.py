@@ -25,7 +25,7 @@ def pure(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     folder = tmp_path_factory.mktemp("pure")
     for part in PARTS:
         shutil.copy(TOP / part, folder / part)
-    built = shutil.ignore_patterns("libsoftjac.*", "_abi.py", "__pycache__")
+    built = shutil.ignore_patterns("libsoftjac*", "_abi.py", "__pycache__")
     for part in ("softjac", "csrc"):
         shutil.copytree(TOP / part, folder / part, ignore=built)
     (folder / "nothing").mkdir()

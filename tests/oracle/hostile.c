@@ -109,10 +109,50 @@ HOSTILE(leaves_descriptors, sink = (float)dup(2))
 HOSTILE(leaves_memory, char *p = malloc(5000); memset(p, 1, 5000); sink = p[zero])
 
 /* the heap */
-HOSTILE(overruns_heap, char *p = malloc(100); memset(p, 0x5a, 160); sink = p[zero])
 HOSTILE(frees_twice, void *volatile p = malloc(2000); free(p); free(p))
 
+HOSTILE(frees_what_it_has_not, char *volatile p = malloc(2000); free(p + 16))
+HOSTILE(writes_past_block, volatile char *p = malloc(101); p[101] = 1; free((void *)p))
+HOSTILE(writes_past_kept_block, volatile char *p = malloc(101); p[104] = 1)
+HOSTILE(writes_before_block, volatile char *p = malloc(101); p[-3] = 1; free((void *)p))
+HOSTILE(overruns_block, volatile char *p = malloc(112); for (int i = 0; i < 172; i++) p[i] = 1)
+HOSTILE(overruns_grown_block, volatile char *p = realloc(malloc(8), 4096); p[4096] = 1)
 HOSTILE(floods_heap, char *volatile p = malloc(16); memset(p, 0x5a, 1 << 24); sink = p[zero])
+HOSTILE(reads_past_block, char *volatile p = calloc(28, 4); sink = p[112])
+HOSTILE(uses_freed_block, float *volatile p = malloc(64); free(p); sink = p[3])
+
+/* Uses the heap as it may be used; 9 where that does not give what it must. */
+static int uses_heap(size_t n) {
+    static unsigned char *kept;
+    static size_t length;
+    enum { MANY = 99 };
+    void *many[MANY], *aligned = NULL;
+    int wrong = 0;
+    unsigned char *cleared = calloc(n + 1, 3), *empty = malloc(0);
+    for (size_t i = 0; i < 3 * (n + 1); i++)
+        wrong |= cleared[i];
+    for (size_t i = 0; i < length; i++)
+        wrong |= kept[i] != (unsigned char)i;
+    kept = realloc(kept, n + 1);
+    for (size_t i = length; i <= n; i++)
+        kept[i] = (unsigned char)i;
+    length = n + 1;
+    for (size_t i = 0; i < MANY; i++)
+        many[i] = memset(malloc(n + i), 1, n + i);
+    for (size_t i = 0; i < MANY; i++)
+        free(many[i]);
+    for (size_t alignment = 16; alignment <= 8192; alignment *= 2) {
+        wrong |= posix_memalign(&aligned, alignment, n + 1) != 0;
+        wrong |= (uintptr_t)memset(aligned, 1, n + 1) % alignment != 0;
+        free(aligned);
+    }
+    free(cleared);
+    free(empty);
+    free(NULL);
+    return wrong ? 9 : 0;
+}
+int allocates(PARAMETERS) { return uses_heap(n) | right(y, dy, dx, rows, n); }
+
 static __attribute__((noinline)) void smash(size_t bytes) {
     volatile char here[8];
     for (size_t i = 0; i < bytes; i++)

@@ -44,11 +44,11 @@ SIGNALS = [
     ("overflows_stack_unguarded", "SIGSEGV", "ended by SIGSEGV"),
     ("loads_misaligned", "SIGSEGV", "misaligned"),
     ("frees_twice", "SIGABRT", "double free"),
+    ("frees_what_it_has_not", "SIGABRT", "invalid pointer"),
     ("crashes_in_thread", "SIGSEGV", "in a thread of its own"),
     ("faults_with_lock", "SIGSEGV", ""),
     ("smashes_stack", "SIGSEGV", ""),
     ("smashes_stack_to_its_end", "SIGSEGV", ""),
-    ("floods_heap", "SIGSEGV", ""),
 ]
 ENDS = [
     ("exits", "exit", "exit status 3"),
@@ -149,16 +149,6 @@ def test_written_records_are_blamed_on_the_call(name: str, status: str) -> None:
         assert {o.status for o in sandbox.run_threads([call(5), call(5)])} == {status}
         assert sandbox.soak(call(5), 20).calls == 0
         assert sandbox.run([call(4)])[0].status == "ok"
-
-
-def test_a_damaged_heap_is_survived() -> None:
-    """Writing past a block of the heap ends no run, and every call has its outcome."""
-    calls = [call(n) for n in (4, 5, 6, 5, 7, 5, 8)]
-    with opened("overruns_heap") as sandbox:
-        outcomes = sandbox.run(calls)
-        assert sandbox.run([call(4)])[0].status == "ok"
-    assert len(outcomes) == len(calls)
-    assert any(o.status == "fault" for o, c in zip(outcomes, calls, strict=True) if c.n == 5)
 
 
 def test_a_candidate_that_swallows_its_fault_dies_where_faults_are_blocked() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from softjac._errors import ArgumentError
 from softjac.oracle.calls import guard
-from softjac.oracle.calls.call import Call, Fault, Outcome
+from softjac.oracle.calls.call import BLOCK, Call, Fault, Outcome
 from softjac.oracle.calls.channel import shared_file
 from softjac.oracle.calls.guard import NativePlan, Result
 
@@ -26,7 +26,12 @@ _JOINED_BYTES = 1 << 20
 _KEPT_BYTES = 128 << 20
 _ALIGN = 64
 _ACCESS = ("unknown", "read", "write")
-_HINTS = ("", "a misaligned vector access, or an address no page can have", "stack overflow")
+_HINTS = (
+    "",
+    "a misaligned vector access, or an address no page can have",
+    "stack overflow",
+    "memory that it had freed",
+)
 
 
 class Batch:
@@ -101,7 +106,7 @@ class Batch:
 
     def is_damaged(self) -> bool:
         """Whether the candidate has written over the records that the child keeps here."""
-        states, arrays = range(guard.WAITING, guard.FAULTED + 1), range(len(self._plan.arrays))
+        states, arrays = range(guard.WAITING, guard.FAULTED + 1), range(len(self._places))
         return any(
             result.status not in states or any(a not in arrays for a, _ in result.outside)
             for result in self.results()
@@ -125,10 +130,11 @@ class Batch:
 
     def outcome(self, place: int, result: Result) -> Outcome:
         """The outcome of a call that came back, or was broken off by a signal."""
-        names = self._plan.arrays
+        names = self._places
         changed: tuple[str, ...] = ()
         if result.changed:
-            changed = tuple(role for a, role in enumerate(names[:-1]) if result.changed >> a & 1)
+            inputs = self._plan.arrays[:-1]
+            changed = tuple(role for a, role in enumerate(inputs) if result.changed >> a & 1)
         outside = tuple((names[a], offset) for a, offset in result.outside)
         environment = guard.environment_names(result.environment) if result.environment else ()
         if result.status == guard.FAULTED:
@@ -148,6 +154,11 @@ class Batch:
             "refused" if result.returned else "ok", self._output(place), None, message, changed,
             outside, environment, result.seconds, processor=result.processor,
         )  # fmt: skip
+
+    @property
+    def _places(self) -> tuple[str, ...]:
+        """What the guard numbers: the arrays, and any block that the candidate has allocated."""
+        return (*self._plan.arrays, BLOCK)
 
     def _output(self, place: int) -> Array:
         """The output array of a call, as the candidate left it."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["Call", "Fault", "Growth", "Layout", "Outcome", "Side", "View"]
+__all__ = ["BLOCK", "Call", "Fault", "Growth", "Layout", "Outcome", "Side", "View"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Side = Literal["end", "start"]
@@ -62,13 +62,17 @@ class Call:
     poison: Literal["nan", "finite"] = "nan"
 
 
+BLOCK = "a block that it allocated"
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A signal the candidate raised.
 
     role and offset name the array nearest to the address: offset in bytes, counted from the
     array's first byte when negative (so -4 is one float32 before it), and from its end otherwise
-    (0 is the first byte past it). Both are None where the address is near no array.
+    (0 is the first byte past it). Both are None where the address is near no array. BLOCK is the
+    role of what a C candidate has allocated.
     """
 
     signal: str

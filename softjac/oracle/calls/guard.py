@@ -31,7 +31,7 @@ __all__ = [
     "unpack_results",
 ]
 
-VERSION: Final = 4
+VERSION: Final = 5
 ARGUMENTS: Final = 14
 OUTSIDE: Final = 6
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from softjac.oracle.calls.batch import Batch
 from softjac.oracle.calls.call import Call, Growth, Outcome
 from softjac.oracle.calls.channel import ChildLostError
 from softjac.oracle.calls.guard import NativePlan
-from softjac.oracle.calls.process import FRESH, ChildProcess, death
+from softjac.oracle.calls.process import FRESH, PRELOAD, ChildProcess, death
 from softjac.oracle.description.targets import symbol_hint
 
 __all__ = ["NativeSandbox"]
@@ -212,13 +214,14 @@ class NativeSandbox:
             str(self._library), self._plan, self._batch.descriptor, self._blocked,
             patience,
         )  # fmt: skip
-        return ChildProcess(
-            "softjac.oracle.calls.native_worker",
-            setup,
-            flags=["-S"],  # no other package is needed, and finding them takes time
-            descriptors=[self._batch.descriptor],
-            environment=FRESH,
-        )
+        with _allocator(self._library) as (preloaded, descriptors):
+            return ChildProcess(
+                "softjac.oracle.calls.native_worker",
+                setup,
+                flags=["-S"],  # no other package is needed, and finding them takes time
+                descriptors=[self._batch.descriptor, *descriptors],
+                environment=FRESH | preloaded,
+            )
 
     def _replace_child(self, child: ChildProcess | None) -> None:
         """Ends the child, if there is one; this one, just started, or none, takes its place."""
@@ -265,6 +268,25 @@ class NativeSandbox:
         if outcome.fault is None or outcome.fault.signal != "SIGABRT":
             return outcome
         return replace(outcome, message=child.printed())
+
+
+@contextlib.contextmanager
+def _allocator(library: Path) -> Iterator[tuple[dict[str, str], list[int]]]:
+    """What a child's environment and descriptors must hold so that it preloads `csrc/heap.c`.
+
+    By its descriptor, since the list of what is preloaded is divided at spaces. What the user
+    preloads, such as the runtime of a sanitizer, comes first, and keeps its allocator.
+    """
+    heap = library.with_name("libsoftjac_heap.so")
+    if not (heap.exists() and Path("/proc/self/fd").exists()):
+        yield {}, []
+        return
+    descriptor = os.open(heap, os.O_RDONLY)
+    users = os.environ.get(PRELOAD, "")
+    try:
+        yield {PRELOAD: f"{users} /proc/self/fd/{descriptor}".strip()}, [descriptor]
+    finally:
+        os.close(descriptor)
 
 
 def _shifted(progress: Callable[[int], None] | None, done: int) -> Callable[[int], None] | None:

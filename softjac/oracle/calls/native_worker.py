@@ -35,6 +35,7 @@ class _Native:
         patience: int,
     ) -> None:  # fmt: skip
         _limit_resources()
+        os.environ.pop("LD_PRELOAD", None)  # not for what the candidate starts
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt that the candidate raises
         self._channel = channel
         self._shim = _open_shim(library, plan)

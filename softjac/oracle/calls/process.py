@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FRESH",
     "FRESH_BYTE",
+    "PRELOAD",
     "ChildProcess",
     "Patience",
     "death",
@@ -33,6 +34,7 @@ __all__ = [
 # What candidates find in memory that nobody has written: of glibc, this in every byte.
 FRESH_BYTE = 0x7B
 FRESH = {"MALLOC_PERTURB_": str(0xFF ^ FRESH_BYTE)}
+PRELOAD = "LD_PRELOAD"
 
 _TICK = 0.05
 _END_SECONDS = 5.0

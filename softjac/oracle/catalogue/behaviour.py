@@ -17,20 +17,23 @@ BEHAVIOUR: dict[str, Entry] = {
         ("Paddle#19487", "TNN#1682"),
     ),
     "out-of-bounds-read": Entry(
-        "Memory outside an input array is read.",
-        "The candidate reads before the first or past the last element of an array; at the end "
-        "of a mapping that is a segmentation fault, elsewhere it reads what belongs to somebody "
-        "else. Usually a full vector is loaded where less than a vector is left.",
+        "Memory outside an input array, or a block that was allocated, is read.",
+        "The candidate reads before the first or past the last element of an array, or of scratch "
+        "memory of its own; at the end of a mapping that is a segmentation fault, elsewhere it "
+        "reads what belongs to somebody else. Usually a full vector is loaded where less than a "
+        "vector is left.",
         "Load the tail with a mask or element by element; if reading ahead is part of the "
         "contract, declare it with --over-read.",
         ("XNNPACK#1003", "pytorch#194799"),
     ),
     "out-of-bounds-write": Entry(
-        "Memory outside the output array is written.",
-        "The candidate stores before the first or past the last element of a row: into the gap "
-        "between rows, the next array, or the allocator's own data. Usually a full vector is "
-        "stored where less than a vector is left.",
-        "Store the tail with a mask or element by element, and never past the row's n elements.",
+        "Memory outside the output array, or a block that was allocated, is written.",
+        "The candidate stores before the first or past the last element of a row, or of scratch "
+        "memory of its own: into the gap between rows, the next array, or the allocator's data. "
+        "Usually a full vector is stored where less than a vector is left, or scratch memory is "
+        "smaller than what it is used for.",
+        "Store the tail with a mask or element by element, and never past the row's n elements; "
+        "allocate as many bytes as are written.",
     ),
     "input-modified": Entry(
         "An input array is written to.",
