@@ -72,10 +72,16 @@ class Candidate:
         """Whether a precondition speaks of the number of rows."""
         return self.takes_rows and any("rows" in condition.names for condition in self.conditions)
 
+    @property
+    def limits_strides(self) -> bool:
+        """Whether a precondition speaks of a row stride."""
+        named = {f"ld{role}" for role in self.strides}
+        return any(named & condition.names for condition in self.conditions)
+
     def allows(self, n: int, rows: int, strides: Mapping[str, int] | None = None) -> bool:
-        """Whether its preconditions hold; strides by role in elements, n where none is given."""
+        """Whether its preconditions hold; strides such as ldx in elements, n where not given."""
         values = {"n": n, "rows": rows}
-        values |= {f"ld{role}": (strides or {}).get(role, n) for role in self.strides}
+        values |= {f"ld{role}": n for role in self.strides} | dict(strides or {})
         return all(condition.holds(values) for condition in self.conditions)
 
 

@@ -85,6 +85,14 @@ void lanes_vjp_aligned(const float *y, const float *dy, float *dx, size_t rows, 
     }
 }
 
+// The same with row strides, on which the demand is made, too.
+// @softmax_vjp | align 32 | assume n % 8 == 0 and ldy % 8 == 0 and lddy % 8 == 0 and lddx % 8 == 0
+void lanes_vjp_aligned_rows(const float *y, const float *dy, float *dx, size_t rows, size_t n,
+                            size_t ldy, size_t lddy, size_t lddx) {
+    for (size_t r = 0; r < rows; r++)
+        lanes_vjp_aligned(y + r * ldy, dy + r * lddy, dx + r * lddx, 1, n);
+}
+
 // Works up to an aligned address first, so the order of the sum depends on where the row lies.
 // @softmax_vjp
 void lanes_vjp_peeled(const float *y, const float *dy, float *dx, size_t rows, size_t n) {

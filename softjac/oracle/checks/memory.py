@@ -24,6 +24,9 @@ GAPS = (
     (1, 0), (3, 1), (8, 8), (40, 0), (40, 24), (300, 0), (66_000, 8), (0, 8), (8, -8), (16, -8)
 )  # fmt: skip
 
+# Also where preconditions speak of strides: mostly of what divides them.
+WIDE_GAPS = ((64, 0), (64, 64))
+
 # Lengths from which on kernels take another path.
 LONG = (200, 1031, 2053, 4099, 8199, 20_005, 65_539)
 
@@ -95,7 +98,9 @@ def _tasks(trial: Trial) -> Iterator[Task]:
                 yield Task(family, n, rows, trial.seed + 2, layout=layout)
     if trial.candidate.strides:
         last = len(trial.candidate.inputs)
-        fitting = [(gap, spread) for gap, spread in GAPS if gap + last * spread >= 0]
+        wide = WIDE_GAPS if trial.candidate.limits_strides else ()
+        gaps = (*GAPS, *wide)
+        fitting = [(gap, spread) for gap, spread in gaps if gap + last * spread >= 0]
         for n in (1, 2, 5, 8, 16, 33, 100):
             for gap, spread in fitting:
                 layout = Layout(gap=gap * step, spread=spread * step)
@@ -104,7 +109,7 @@ def _tasks(trial: Trial) -> Iterator[Task]:
             for whole in (8, 16, 64):  # rows that begin at multiples of so many elements
                 yield Task("kinds", n, rows, trial.seed + 3, layout=Layout(gap=-n % whole))
         for n in (5, 16, 100, *LONG):
-            for gap, spread in GAPS[1:3]:
+            for gap, spread in (*GAPS[1:3], *wide):
                 layout = Layout(gap=gap * step, spread=spread * step)
                 yield Task("kinds", n, crowd(n), trial.seed + 3, layout=layout)
 

@@ -38,7 +38,7 @@ class Shapes:
     _near: dict[tuple[int, int, int, int], int | None] = field(default_factory=dict)
 
     def strides(self, task: Task) -> dict[str, int]:
-        """The row stride of each role that has one."""
+        """The row stride of each role that has one, by the name it has in preconditions."""
         arrays, layout = (*self.candidate.inputs, self.candidate.output), task.layout
         return {
             f"ld{role}": task.n + layout.gap + place * layout.spread
