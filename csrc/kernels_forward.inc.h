@@ -146,14 +146,6 @@ static ALWAYS_INLINE V(normaliser) V(normalise)(const REAL *x, REAL top, size_t 
 
 static REAL V(log_of)(V(normaliser) found) { return (REAL)log1p_scalar(found.rest, found.total); }
 
-/* The sum of a piece relative to its own maximum, which it leaves in *top. */
-static double V(piece_sum)(const REAL *x, size_t length, REAL *top) {
-    *top = V(row_max)(x, length);
-    /* -inf alone, or NaN too: then relative to 0. */
-    V(row) part = {.first = x, .shift = *top == -INFINITY ? 0 : *top};
-    return V(exp_sum_over)(&part, length).sum;
-}
-
 /* Adds a piece's sum to that of the pieces before, relative to the larger of the two maxima. */
 static void V(join)(double *sum, REAL *top, REAL own, double part_sum) {
     if (own > *top) {
@@ -164,13 +156,43 @@ static void V(join)(double *sum, REAL *top, REAL own, double part_sum) {
     }
 }
 
+/* The sum of a whole piece, and beside it the maximum of the piece that comes. */
+static ALWAYS_INLINE void V(coming_step)(const V(row) * row, size_t at, size_t count,
+                                         V(lanes) * tops) {
+    V(rise)(row->coming + at, count, tops);
+}
+static NOINLINE double V(piece_wave)(const V(row) * row, REAL *top) {
+    V(row) here = *row;
+    V(lanes) tops;
+    V(sink)(&tops);
+    double sum =
+        V(reduce_beside)(&here, PIECE, V(exp_sum_step), NULL, &here, 0, V(coming_step), &tops).sum;
+    *top = V(highest)(&tops);
+    return sum;
+}
+
+static REAL V(piece_max)(const REAL *x, size_t left) {
+    return V(row_max)(x, left < PIECE ? left : PIECE);
+}
+
+/* The sum of the piece at x relative to its own maximum; that of the next one, if there is one, is
+   left in *top: the next one is read from memory while this one, in the first-level cache, is
+   computed with. */
+static double V(piece_sum)(const REAL *x, size_t left, REAL own, REAL *top) {
+    /* -inf alone, or NaN too: then relative to 0. */
+    V(row) part = {.first = x, .shift = own == -INFINITY ? 0 : own};
+    if (left > PIECE) part.coming = x + PIECE;
+    if (left >= 2 * PIECE) return V(piece_wave)(&part, top);
+    if (left > PIECE) *top = V(piece_max)(part.coming, left - PIECE);
+    return V(exp_sum_over)(&part, left < PIECE ? left : PIECE).sum;
+}
+
 /* Maximum and sum in one reading, piece by piece. The maximum is left in shift. */
 static double V(sum_once)(V(row) * row, size_t n) {
     double sum = 0;
-    REAL top = -INFINITY;
-    for (size_t at = 0; at < n; at += PIECE) {
-        REAL own;
-        double part = V(piece_sum)(row->first + at, n - at < PIECE ? n - at : PIECE, &own);
+    REAL top = -INFINITY, own = V(piece_max)(row->first, n), next = own;
+    for (size_t at = 0; at < n; at += PIECE, own = next) {
+        double part = V(piece_sum)(row->first + at, n - at, own, &next);
         V(join)(&sum, &top, own, part);
     }
     row->shift = top;

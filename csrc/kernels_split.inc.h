@@ -19,11 +19,12 @@ static V(row) V(part_of)(const V(row) * row, size_t at) {
 static softjac_status V(split_sums)(void *context, size_t begin, size_t end) {
     const V(split) *split = context;
     unsigned long environment = softjac_enter_environment();
-    for (size_t p = begin; p < end; p++) {
-        size_t at = p * PIECE, length = split->n - at < PIECE ? split->n - at : PIECE;
-        REAL top;
-        split->found[p].sum = V(piece_sum)(split->row.first + at, length, &top);
-        split->found[p].size = top;
+    const REAL *x = split->row.first;
+    size_t last = end * PIECE < split->n ? end * PIECE : split->n;
+    REAL own = V(piece_max)(x + begin * PIECE, last - begin * PIECE), next = own;
+    for (size_t p = begin; p < end; p++, own = next) {
+        split->found[p].sum = V(piece_sum)(x + p * PIECE, last - p * PIECE, own, &next);
+        split->found[p].size = own;
     }
     softjac_leave_environment(environment);
     return SOFTJAC_OK;
