@@ -268,6 +268,25 @@ def test_roles_of_python_callables() -> None:
         load(lambda x: x, op="softmax_vjp")
 
 
+def test_arguments_are_passed_by_position_where_they_can_be() -> None:
+    """A wrapper that takes positional arguments alone may show a signature with names."""
+
+    def vjp(dy: Any, y: Any) -> Any:
+        return y + 10 * dy
+
+    @functools.wraps(vjp)
+    def wrapper(*arrays: Any) -> Any:
+        return vjp(*arrays)
+
+    def between(y: Any, axis: int = -1, dy: Any = None) -> Any:
+        return axis * (y + 10 * dy)
+
+    assert load(wrapper, op="softmax_vjp").inputs == ("dy", "y")
+    assert output(load(wrapper, op="softmax_vjp")) == [31, 42]
+    assert output(load(functools.singledispatch(vjp), op="softmax_vjp")) == [31, 42]
+    assert output(load(between, op="softmax_vjp")) == [-31, -42]
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -188,7 +188,7 @@ class Caller:
         if self._plan.autodiff:
             scales = {name: call.scale for name, role in self._plan.arguments if role == "scale"}
             return derivatives.take(self._kind, self._plan, self._function, scales, given)
-        positional, named = [], {}  # positional-only parameters come first
+        positional, named = [], {}  # those passed by position come first
         for name, role in self._plan.arguments:
             value = given[role] if role in given else numbers[role]
             if name:

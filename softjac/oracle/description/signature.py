@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from softjac._errors import CandidateError
@@ -69,9 +70,19 @@ def match(
         if role.startswith("ld"):
             raise CandidateError(f"{function}: {name} is a row stride, which arrays carry here")
     arrays = [role for role in named.values() if role in ARRAY_ROLES]
-    by_position = {name for name, kind, _ in described if kind == "POSITIONAL_ONLY"}
+    by_position = _by_position(described, named)
     arguments = [("" if name in by_position else name, role) for name, role in named.items()]
     return input_roles(function, op, [*arrays, op.output]), tuple(arguments)
+
+
+def _by_position(described: list[tuple[str, str, bool]], chosen: Collection[str]) -> set[str]:
+    """Those of the chosen parameters that can be passed by position: none before them is left out.
+
+    As people call functions, and since a wrapper may take positional arguments alone under a
+    signature with names.
+    """
+    places = (name for name, kind, _ in described if kind != "KEYWORD_ONLY")
+    return set(itertools.takewhile(lambda name: name in chosen, places))
 
 
 def forward_arguments(
