@@ -183,6 +183,8 @@ def _of_output(trial: Trial) -> Iterator[Explained]:
         return
     if _is_first_alone(mine, held):
         yield "first-row-only", 1.0, "of several rows all but the first are not written"
+    elif rows := _rows_left_out(mine, held):
+        yield "output-not-written", 1.0, rows
     else:
         yield _not_written(kept, mine[0].told())
 
@@ -193,6 +195,22 @@ def _is_first_alone(failures: list[Failure], held: float) -> bool:
     return bool(several) and not any(
         batch.failed()[0] or (batch.got[1:] != held).any() for batch in several
     )
+
+
+def _rows_left_out(failures: list[Failure], held: float) -> str:
+    """How many rows are not written at all, where the calls write all others; or nothing."""
+    words = ""
+    for batch in (failure.batch for failure in failures):
+        kept = batch.got == held
+        left_out = np.flatnonzero(kept.any(axis=1))
+        if len(left_out) == batch.rows or not kept[left_out].all():
+            return ""
+        if len(left_out) and not words:
+            words = (
+                f"n = {batch.task.n}: {len(left_out)} of {batch.rows} rows are not written at all, "
+                f"row {left_out[0]} the first of them"
+            )
+    return words
 
 
 def _has_state(trial: Trial) -> bool:
