@@ -233,3 +233,20 @@ def test_large_scaled_logits_under_jit(op: str) -> None:
     if np.all(np.isfinite(theirs)):
         pytest.skip("this XLA does not fuse the product: jax.nn is right here too")
     assert np.any(np.isnan(theirs) | np.isinf(theirs))
+
+
+def test_jacobians_of_a_batch_by_forward_mode() -> None:
+    """XLA for the CPU gets jax.nn's wrong from 64 rows of 64 classes on, as the oracle found."""
+    x = np.random.default_rng(0).normal(size=(67, 64)).astype(np.float32)
+    x[np.arange(67), np.arange(67) % 64] += 20.0
+    shifted = x.astype(np.float64) - x.max(-1, keepdims=True)
+    p = np.exp(shifted) / np.exp(shifted).sum(-1, keepdims=True)
+    expected = np.eye(64) - p[:, None, :]
+    ours = jax.jit(jax.vmap(jax.jacfwd(softjac.log_softmax)))(x)
+    np.testing.assert_allclose(ours, expected, rtol=2e-6, atol=0)
+    explicit = jax.jit(lambda x: softjac.log_softmax_jacobian(softjac.log_softmax(x)))(x)
+    np.testing.assert_allclose(explicit, ours, rtol=2e-6, atol=0)
+    theirs = jax.jit(jax.vmap(jax.jacfwd(jax.nn.log_softmax)))(x)
+    if np.max(np.abs(theirs - expected)) < 1e-3:
+        pytest.skip("this XLA has jax.nn's right too")
+    assert np.max(np.abs(theirs - expected)) > 0.5
