@@ -69,6 +69,7 @@ class Specimen:
     def allows(self, n: int, rows: int) -> bool:
         """Whether its preconditions hold."""
         known = {"n": n, "rows": rows}
+        known |= {f"ld{role}": n for role in ("x", "y", "dy", "dx")}  # rows lie side by side
         return all(eval(condition, known) for condition in self.options.get("assume", ()))
 
     def arguments(self) -> dict[str, Any]:
