@@ -110,7 +110,6 @@ HOSTILE(leaves_memory, char *p = malloc(5000); memset(p, 1, 5000); sink = p[zero
 
 /* the heap */
 HOSTILE(frees_twice, void *volatile p = malloc(2000); free(p); free(p))
-
 HOSTILE(frees_what_it_has_not, char *volatile p = malloc(2000); free(p + 16))
 HOSTILE(writes_past_block, volatile char *p = malloc(101); p[101] = 1; free((void *)p))
 HOSTILE(writes_past_kept_block, volatile char *p = malloc(101); p[104] = 1)

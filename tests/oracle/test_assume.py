@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from softjac._errors import CandidateError
+from softjac.oracle.candidate import load
 from softjac.oracle.description.assume import parse
 
 
@@ -83,3 +86,19 @@ def test_anything_else_is_an_error_that_says_so(text: str, reason: str) -> None:
 def test_a_long_chain_is_only_long() -> None:
     """What is deep but within the limit is worked out."""
     assert parse("n == " + "-" * 400 + "n", ["n"]).holds({"n": 3})
+
+
+def test_preconditions_speak_of_strides(tmp_path: Path) -> None:
+    """By the parameters' names; where a call has none of its own, rows lie n apart."""
+    source = tmp_path / "strided.c"
+    prototype = "void f(const float *x, size_t ldx, float *y, size_t ldy, size_t rows, size_t n)"
+    source.write_text(f"#include <stddef.h>\n{prototype} {{ }}\n")
+    candidate = load(
+        f"{source}:f", op="softmax", prototype=prototype, assume=["ldx % 8 == 0", "n < 99"]
+    )
+    assert candidate.strides == {"x", "y"}
+    assert candidate.limits_strides
+    assert candidate.allows(16, 3)
+    assert candidate.allows(5, 3, {"ldx": 8, "ldy": 9})
+    assert not candidate.allows(16, 3, {"ldx": 17, "ldy": 16})
+    assert not candidate.allows(17, 3)

@@ -94,22 +94,6 @@ def test_a_source_and_its_claims(source: Path) -> None:
     assert not candidate.allows(16, 4)
 
 
-def test_preconditions_speak_of_strides(tmp_path: Path) -> None:
-    """By the parameters' names; where a call has none of its own, rows lie n apart."""
-    source = tmp_path / "strided.c"
-    prototype = "void f(const float *x, size_t ldx, float *y, size_t ldy, size_t rows, size_t n)"
-    source.write_text(f"#include <stddef.h>\n{prototype} {{ }}\n")
-    candidate = load(
-        f"{source}:f", op="softmax", prototype=prototype, assume=["ldx % 8 == 0", "n < 99"]
-    )
-    assert candidate.strides == {"x", "y"}
-    assert candidate.limits_strides
-    assert candidate.allows(16, 3)
-    assert candidate.allows(5, 3, {"ldx": 8, "ldy": 9})
-    assert not candidate.allows(16, 3, {"ldx": 17, "ldy": 16})
-    assert not candidate.allows(17, 3)
-
-
 def test_every_way_to_name_a_c_function(source: Path, tmp_path: Path) -> None:
     """A source, its library, and a CFunction of either are the same."""
     compiled = compiler.compile_library(source)

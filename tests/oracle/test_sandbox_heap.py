@@ -58,7 +58,7 @@ def test_a_freed_block_must_not_be_used() -> None:
 
 @pytest.mark.parametrize("side", ["start", "end"])
 def test_who_allocates_well_is_left_alone(side: str) -> None:
-    """Blocks cleared, grown, aligned, kept from call to call, many of them, and from threads."""
+    """Blocks cleared, grown, aligned, kept from call to call, and more than are guarded."""
     calls = [call(n, layout=Layout(side)) for n in (0, 1, 5, 64, 1000, 3, 70000, 64)]
     with opened("allocates") as sandbox:
         outcomes = sandbox.run(calls)
