@@ -261,6 +261,26 @@ def numpy_vjp_sums_along_classes(y, dy):
     return y * (dy - np.resize((y * dy).sum(axis=1), y.shape[1]))
 
 
+def numpy_vjp_products_reshaped(y, dy):
+    """Brings the products into the shape (n, rows) and adds them up along the first axis.
+
+    @softmax_vjp | values | wrong-axis
+    """
+    rows, n = y.shape
+    s = (y * dy).reshape(n, rows).sum(axis=0)
+    return y * (dy - s[:, None])
+
+
+def numpy_vjp_degrees_of_freedom(y, dy):
+    """The sum times n / (n - 1), as an unbiased estimate has it.
+
+    @softmax_vjp | values | wrong-factor
+    """
+    n = y.shape[1]
+    s = (y * dy).sum(axis=1, keepdims=True)
+    return y * (dy - s * y.dtype.type(n / max(n - 1, 1)))
+
+
 def numpy_vjp_probabilities_clipped(y, dy):
     """Probabilities are kept off 0 and 1, for a logarithm that is not taken here.
 

@@ -98,12 +98,14 @@ def _product(form: Product) -> tuple[Mistake, ...]:
         Mistake("batch-reduced", lambda s: form(s, form.of(s).sum()), layout=True),
         Mistake("batch-reduced", lambda s: form(s, form.of(s).mean()), layout=True),
         Mistake("wrong-factor", lambda s: form(s, form.of(s)) / s.n),
+        Mistake("wrong-factor", lambda s: form(s, form.of(s) * s.n / max(s.n - 1, 1))),
         Mistake("wrong-factor", lambda s: form(s, form.of(s)) / s.rows, layout=True),
         Mistake("first-row-only", partial(_of_row, form, row=0), layout=True),
         Mistake("last-row-only", partial(_of_row, form, row=-1), layout=True),
         Mistake("first-row-only", lambda s: form(s, form.of(s)[:1]), layout=True),
         Mistake("last-row-only", lambda s: form(s, form.of(s)[-1:]), layout=True),
         Mistake("wrong-axis", lambda s: form(s, _across(form, s)), layout=True),
+        Mistake("wrong-axis", lambda s: form(s, _strided(form, s)), layout=True),
         Mistake("wrong-axis", column_by_column(lambda s: form(s, form.of(s))), layout=True),
         *(made for lanes in VECTOR_LENGTHS for made in _located(form, lanes)),
         *nameless_product(form, form.of),
@@ -142,6 +144,12 @@ def _of_row(form: Product, sample: Sample, row: int) -> Array:
 def _across(form: Product, sample: Sample) -> Array:
     """The number summed over the rows instead of over the classes, `(1, n)`."""
     return form.number(sample.y.T, sample.vector.T).T
+
+
+def _strided(form: Product, sample: Sample) -> Array:
+    """The number of what lies a whole number of rows apart, as a reshape to `(n, rows)` has it."""
+    shape = (sample.n, sample.rows)
+    return form.number(sample.y.reshape(shape).T, sample.vector.reshape(shape).T)
 
 
 def _located(form: Product, lanes: int) -> tuple[Mistake, ...]:
