@@ -315,6 +315,33 @@ def numpy_jacobian_neighbour(y):
     return np.eye(y.shape[1], dtype=y.dtype) * y[:, :, None] - y[:, :, None] * other[:, None, :]
 
 
+def numpy_jacobian_batch_summed(y):
+    """The outer product of a row with the sum of all rows: an index of the batch too many.
+
+    @softmax_jacobian | values | batch-reduced
+    """
+    return np.eye(y.shape[1], dtype=y.dtype) * y[:, :, None] - np.einsum("ri,sj->rij", y, y)
+
+
+def numpy_jacobian_outer_of_first(y):
+    """Each row's diagonal, and the first row's outer product for all.
+
+    @softmax_jacobian | values | first-row-only | assume rows >= 1
+    """
+    return np.eye(y.shape[1], dtype=y.dtype) * y[:, :, None] - np.outer(y[0], y[0])
+
+
+def numpy_log_jacobian_diagonal_of_first(y):
+    """Right off the diagonal, the first row's on it.
+
+    @log_softmax_jacobian | values | first-row-only | assume rows >= 1
+    """
+    p = np.exp(y)
+    jacobian = np.repeat(-p[:, None, :], y.shape[1], axis=1)
+    np.einsum("rii->ri", jacobian)[...] = 1 - p[0]
+    return jacobian
+
+
 def numpy_log_jacobian_transposed(y):
     """delta_ij - p_i in place of delta_ij - p_j.
 

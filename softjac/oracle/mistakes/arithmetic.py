@@ -31,6 +31,7 @@ __all__ = [
     "underflow",
     "unknown_at",
     "unsure",
+    "with_diagonal",
 ]
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -139,6 +140,14 @@ def unsure(inputs: Array, values: Array) -> Array:
 def eye(y: Array) -> Array:
     """Identity matrices, one for each row of probabilities, `(rows, n, n)`."""
     return np.broadcast_to(np.eye(y.shape[1]), (*y.shape, y.shape[1]))
+
+
+def with_diagonal(matrices: Array, values: Array) -> Array:
+    """The matrices with other values on the diagonal."""
+    on = np.arange(values.shape[1])
+    changed = matrices.copy()
+    changed[:, on, on] = values
+    return changed
 
 
 def body(sample: Sample, lanes: int) -> Array:

@@ -8,7 +8,15 @@ from functools import partial
 import numpy as np
 
 from softjac.oracle.judging.sample import Sample
-from softjac.oracle.mistakes.arithmetic import Array, eye, has_scale, underflow, unknown_at, unsure
+from softjac.oracle.mistakes.arithmetic import (
+    Array,
+    eye,
+    has_scale,
+    underflow,
+    unknown_at,
+    unsure,
+    with_diagonal,
+)
 from softjac.oracle.mistakes.forward import wrong_probabilities
 from softjac.oracle.mistakes.nameless import (
     nameless_jacobian,
@@ -40,6 +48,18 @@ def softmax_jacobian() -> tuple[Mistake, ...]:
         made = eye(sample.y) * sample.y[:, None, :] - reduced(outer, axis=0)
         return _flat(sample, made)
 
+    def against(sample: Sample, others: Matrix, sides: tuple[int, ...]) -> Array:
+        """diag(y) less an outer product of which these sides are not the row's own."""
+        one, other = (others(sample.y) if side in sides else sample.y for side in (0, 1))
+        made = eye(sample.y) * sample.y[:, None, :] - one[:, :, None] * other[:, None, :]
+        return _flat(sample, made)
+
+    mixed: tuple[tuple[str, Matrix], ...] = (
+        ("batch-reduced", lambda y: y.sum(axis=0, keepdims=True)),
+        ("batch-reduced", lambda y: y.mean(axis=0, keepdims=True)),
+        ("first-row-only", lambda y: y[:1]),
+        ("last-row-only", lambda y: y[-1:]),
+    )
     right = matrix(lambda y: y * (1.0 - y), -1.0)
     return (
         _of("diagonal-only", matrix(lambda y: y * (1.0 - y), 0.0)),
@@ -52,6 +72,11 @@ def softmax_jacobian() -> tuple[Mistake, ...]:
         _of("log-softmax-formula", lambda y: eye(y) - y[:, :, None]),
         Mistake("batch-reduced", partial(of_batch, reduced=np.sum), layout=True),
         Mistake("batch-reduced", partial(of_batch, reduced=np.mean), layout=True),
+        *(
+            Mistake(name, partial(against, others=others, sides=sides), layout=True)
+            for name, others in mixed
+            for sides in ((0,), (1,), (0, 1))
+        ),
         *_common(right),
         *(_of("unknown", made, words) for words, made in nameless_jacobian(right)),
     )
@@ -102,6 +127,12 @@ def _common(right: Matrix) -> tuple[Mistake, ...]:
     def of_row(sample: Sample, row: int) -> Array:
         return _flat(sample, right(np.repeat(sample.y[[row]], sample.rows, axis=0)))
 
+    def partly_of_row(sample: Sample, row: int, on: bool) -> Array:
+        """One row's diagonal for every row, or all else."""
+        own, one = right(sample.y), right(np.repeat(sample.y[[row]], sample.rows, axis=0))
+        rest, diagonal = (own, one) if on else (one, own)
+        return _flat(sample, with_diagonal(rest, np.diagonal(diagonal, axis1=1, axis2=2)))
+
     def from_wrong(sample: Sample, formula: Callable[[Sample], Array]) -> Array:
         y = np.ma.asarray(formula(sample))
         made = _flat(sample, right(y.filled(np.nan)))
@@ -115,6 +146,11 @@ def _common(right: Matrix) -> tuple[Mistake, ...]:
         Mistake("logits-for-probabilities", at_logits, _from_logits),
         Mistake("first-row-only", partial(of_row, row=0), layout=True),
         Mistake("last-row-only", partial(of_row, row=-1), layout=True),
+        *(
+            Mistake(name, partial(partly_of_row, row=row, on=on), layout=True)
+            for name, row in (("first-row-only", 0), ("last-row-only", -1))
+            for on in (True, False)
+        ),
         *(
             Mistake(name, partial(from_wrong, formula=formula), _from_logits, layout)
             for name, formula, layout in wrong_probabilities()

@@ -12,7 +12,16 @@ from functools import partial
 import numpy as np
 
 from softjac.oracle.judging.sample import Sample
-from softjac.oracle.mistakes.arithmetic import Array, eye, log, rounded, softmax, unknown_at, unsure
+from softjac.oracle.mistakes.arithmetic import (
+    Array,
+    eye,
+    log,
+    rounded,
+    softmax,
+    unknown_at,
+    unsure,
+    with_diagonal,
+)
 from softjac.oracle.op import Mistake
 
 __all__ = [
@@ -105,9 +114,9 @@ def nameless_jacobian(right: Matrix) -> Iterator[tuple[str, Matrix]]:
         return np.asarray(y[:, :, None] * y[:, None, :])
 
     yield "the outer product alone: y is never added to the diagonal", lambda y: -outer(y)
-    yield "y on the diagonal, right elsewhere", lambda y: _diagonal(right(y), y)
+    yield "y on the diagonal, right elsewhere", lambda y: with_diagonal(right(y), y)
     yield "1 - y on the diagonal and 0 elsewhere", lambda y: eye(y) * (1.0 - y[:, None, :])
-    yield "1 - y on the diagonal, right elsewhere", lambda y: _diagonal(right(y), 1.0 - y)
+    yield "1 - y on the diagonal, right elsewhere", lambda y: with_diagonal(right(y), 1.0 - y)
     yield "-y_i y_i off the diagonal", lambda y: eye(y) * y[:, None, :] - (y * y)[:, :, None]
     yield "y_i (δ_ij - 1)", lambda y: y[:, :, None] * (eye(y) - 1.0)
     yield "δ_ij - y_i y_j", lambda y: eye(y) - outer(y)
@@ -116,7 +125,7 @@ def nameless_jacobian(right: Matrix) -> Iterator[tuple[str, Matrix]]:
 
 def nameless_log_jacobian(right: Matrix) -> Iterator[tuple[str, Matrix]]:
     """What log_softmax's Jacobian, which is right(y), may be, in words."""
-    yield "1 on the diagonal, right elsewhere", lambda y: _diagonal(right(y), np.ones_like(y))
+    yield "1 on the diagonal, right elsewhere", lambda y: with_diagonal(right(y), np.ones_like(y))
     yield "-p_j alone: 1 is never added to the diagonal", lambda y: right(y) - eye(y)
     yield from _spared(right)
 
@@ -293,16 +302,8 @@ def _kept_at(sample: Sample, running: Callable[[Array], Array]) -> Array:
 
 def _spared(right: Matrix) -> Iterator[tuple[str, Matrix]]:
     """A part of the right matrix that stays 0."""
-    yield "the diagonal is 0", lambda y: _diagonal(right(y), np.zeros_like(y))
+    yield "the diagonal is 0", lambda y: with_diagonal(right(y), np.zeros_like(y))
     yield "0 below the diagonal", lambda y: np.triu(right(y))
     yield "0 above the diagonal", lambda y: np.tril(right(y))
     yield "0 below the diagonal and on it", lambda y: np.triu(right(y), 1)
     yield "0 above the diagonal and on it", lambda y: np.tril(right(y), -1)
-
-
-def _diagonal(matrices: Array, values: Array) -> Array:
-    """The matrices with other values on the diagonal."""
-    on = np.arange(values.shape[1])
-    changed = matrices.copy()
-    changed[:, on, on] = values
-    return changed
