@@ -181,6 +181,14 @@ def numpy_scale_after_max(x, scale):
     return softmax(x) * x.dtype.type(scale)
 
 
+def numpy_divided_by_scale(x, scale):
+    """Takes the scale for a temperature.
+
+    @softmax | values | wrong-factor
+    """
+    return softmax(x / x.dtype.type(scale))
+
+
 def numpy_long_rows(x):
     """Splits rows above 5000 classes in two and normalises the parts on their own.
 

@@ -74,7 +74,7 @@ def rescaled() -> tuple[tuple[str, Callable[[Sample], Sample]], ...]:
     """
 
     def before(sample: Sample, change: Callable[[Array, float], Array]) -> Sample:
-        z = change(sample.given["x"], sample.scale)
+        z = rounded(change(sample.given["x"], sample.scale), sample)
         return sample.with_gap(z.max(axis=1, keepdims=True) - z)
 
     def after(sample: Sample, change: Callable[[Array, float], Array]) -> Sample:
