@@ -350,3 +350,26 @@ def numpy_underflow_left_empty(x):
     """
     e = np.exp(x - x.max(axis=1, keepdims=True))
     return np.divide(e, e.sum(axis=1, keepdims=True), out=np.empty_like(e), where=e > 0)
+
+
+def numpy_sum_begun_empty(x):
+    """Adds up blocks of 4096 in a new array that nobody has cleared.
+
+    @softmax | values | nondeterministic
+    """
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    total = np.empty((len(x), 1), x.dtype)
+    for start in range(0, x.shape[1], 4096):
+        total += e[:, start : start + 4096].sum(axis=1, keepdims=True)
+    return e / total
+
+
+def numpy_vjp_sum_begun_empty(y, dy):
+    """Adds products up, class by class, in a new array that nobody has cleared.
+
+    @softmax_vjp | values | nondeterministic | assume n <= 64
+    """
+    total = np.empty(len(y), y.dtype)
+    for column in (y * dy).T:
+        total += column
+    return y * (dy - total[:, None])

@@ -11,6 +11,7 @@ from softjac.oracle.patterns import (
     precision,
     sizes,
     sums,
+    unset,
     weights,
 )
 from softjac.oracle.trial import Trial
@@ -21,6 +22,7 @@ Explained = tuple[str, float, str]
 
 # The narrower before the wider.
 PATTERNS = (
+    unset.sums,
     sizes.strides,
     circumstances.layout,
     circumstances.gaps,
