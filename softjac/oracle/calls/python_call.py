@@ -147,7 +147,7 @@ class Caller:
         """One call and what came of it; only the end of the process is not survived."""
         kind, layout = self._kind, call.layout
         with wide_floats(self._plan.dtype):
-            begin = time.perf_counter()
+            begin, used = time.perf_counter(), time.process_time()
             try:
                 given = {
                     role: self._arrays.give(kind, role, call.inputs[role], layout)
@@ -165,6 +165,7 @@ class Caller:
                     message=f"{type(error).__name__}: {error}"[:500],
                     changed=self._changed(call),
                     seconds=time.perf_counter() - begin,
+                    processor=time.process_time() - used,
                 )
             seconds, processor = time.perf_counter() - begin, time.process_time() - used
         reused = self._returned.take(result, list(given.values()))

@@ -148,13 +148,20 @@ def _timed(trial: Trial, task: Task) -> bool | None:
     plain = task.family == "plain"
     made = trial.run([task])
     first = made[0]
-    if not first.ok.all():
+    if not _came_back(first):
         if first.outcomes[0].status == "hang":
             trial.pace.note(task.n, trial.timeout, plain=plain)
         return None
     if trial.candidate.kind == "python" or first.seconds < 0.01:
         made += trial.again(first, 5 if first.seconds < 0.01 else 2)
-        if not made[-1].ok.all():
+        if not _came_back(made[-1]):
             return None
-    trial.pace.note(task.n, min(batch.seconds for batch in made) / task.size, plain=plain)
+    if all(outcome.status == "ok" for outcome in first.outcomes):  # not one cut short
+        trial.pace.note(task.n, min(batch.seconds for batch in made) / task.size, plain=plain)
     return first.processor > COMPILING + 4.0 * min(batch.processor for batch in made)
+
+
+def _came_back(batch: Batch) -> bool:
+    """Whether each call ended by itself: compilers work for wrong answers, too."""
+    ended = (outcome.status in ("ok", "raised") for outcome in batch.outcomes)
+    return bool(batch.ok.all()) or (bool(batch.outcomes) and all(ended))
