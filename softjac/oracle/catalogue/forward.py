@@ -54,9 +54,9 @@ FORWARD: dict[str, Entry] = {
         "Let every element enter the maximum: reduce all lanes and all accumulators, and the tail.",
     ),
     "batch-max": Entry(
-        "The maximum is taken over the whole batch instead of each row.",
-        "A row that lies far below the largest row of the batch underflows in every element: "
-        "exp(x - max over all rows) is 0 and the result is 0 / 0, or loses precision. A test "
+        "The maximum is taken over the whole batch, or several rows of it, instead of each row.",
+        "A row that lies far below the largest of them underflows in every element: "
+        "exp(x - that maximum) is 0 and the result is 0 / 0, or loses precision. A test "
         "on one row, or on rows of similar size, passes.",
         "Take the maximum along the class axis, one for each row (keepdims in Python).",
         ("Paddle#19800",),

@@ -35,24 +35,22 @@ def softmax_jacobian() -> tuple[Mistake, ...]:
     """Mistakes in diag(y) - y yᵀ."""
 
     def matrix(diagonal: Matrix, sign: float) -> Matrix:
-        def made(y: Array) -> Array:
-            on = np.arange(y.shape[1])
-            whole = sign * y[:, :, None] * y[:, None, :]
-            whole[:, on, on] = diagonal(y)
-            return np.asarray(whole)
+        return lambda y: with_diagonal(sign * outer(y, y), diagonal(y))
 
-        return made
+    def outer(left: Array, right: Array) -> Array:
+        return np.asarray(left[:, :, None] * right[:, None, :])
+
+    def less(sample: Sample, products: Array) -> Array:
+        """diag(y) less what stands for y yᵀ."""
+        return _flat(sample, eye(sample.y) * sample.y[:, None, :] - products)
 
     def of_batch(sample: Sample, reduced: Callable[..., Array]) -> Array:
-        outer = sample.y[:, :, None] * sample.y[:, None, :]
-        made = eye(sample.y) * sample.y[:, None, :] - reduced(outer, axis=0)
-        return _flat(sample, made)
+        return less(sample, reduced(outer(sample.y, sample.y), axis=0))
 
-    def against(sample: Sample, others: Matrix, sides: tuple[int, ...]) -> Array:
-        """diag(y) less an outer product of which these sides are not the row's own."""
-        one, other = (others(sample.y) if side in sides else sample.y for side in (0, 1))
-        made = eye(sample.y) * sample.y[:, None, :] - one[:, :, None] * other[:, None, :]
-        return _flat(sample, made)
+    def of_others(sample: Sample, others: Matrix, sides: tuple[int, ...]) -> Array:
+        """An outer product of which these sides are not the row's own."""
+        left, right = (others(sample.y) if side in sides else sample.y for side in (0, 1))
+        return less(sample, outer(left, right))
 
     mixed: tuple[tuple[str, Matrix], ...] = (
         ("batch-reduced", lambda y: y.sum(axis=0, keepdims=True)),
@@ -73,7 +71,7 @@ def softmax_jacobian() -> tuple[Mistake, ...]:
         Mistake("batch-reduced", partial(of_batch, reduced=np.sum), layout=True),
         Mistake("batch-reduced", partial(of_batch, reduced=np.mean), layout=True),
         *(
-            Mistake(name, partial(against, others=others, sides=sides), layout=True)
+            Mistake(name, partial(of_others, others=others, sides=sides), layout=True)
             for name, others in mixed
             for sides in ((0,), (1,), (0, 1))
         ),

@@ -20,8 +20,8 @@ FLOORS = (
     *(-1e5, -1e6, -1e9, -1e10, -1e20, -1e30, -1e37),
 )
 
-# Rows that are computed together.
-ROWS = (2, 4, 8, 16, 32, 64)
+# How many rows may be computed together.
+GROUPS = (2, 4, 8, 16, 32, 64)
 
 
 def shifts() -> Iterator[tuple[str, Shift, bool]]:
@@ -38,7 +38,7 @@ def shifts() -> Iterator[tuple[str, Shift, bool]]:
     for seen in places:
         yield "partial-max", partial(_partial, seen=seen), False
     yield "batch-max", lambda s: np.full((s.rows, 1), s.z.max()), True
-    for rows in ROWS:
+    for rows in GROUPS:
         for cut in (False, True):
             yield "batch-max", partial(_of_rows, rows=rows, cut=cut), True
     yield "low-precision", _in_single, False
@@ -60,7 +60,10 @@ def own_maximum(sample: Sample) -> Array:
 
 
 def _of_rows(sample: Sample, rows: int, cut: bool) -> Array:
-    """The maximum of so many rows at a time, or of those left; or its own, where any are left."""
+    """The maximum of each group of so many rows.
+
+    The last may be cut short; else rows that groups do not fill keep their own, all of them.
+    """
     own = own_maximum(sample)
     if sample.rows % rows and not cut:
         return own

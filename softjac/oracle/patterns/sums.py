@@ -13,10 +13,11 @@ import numpy as np
 from softjac.oracle.explaining.evidence import Evidence
 from softjac.oracle.explaining.inquiry import ask
 from softjac.oracle.judging.fit import judge
+from softjac.oracle.judging.sample import Sample
 from softjac.oracle.patterns.precision import LEAST, too_late
 from softjac.oracle.trial import Trial
 
-__all__ = ["rounding", "stalls"]
+__all__ = ["normalisers", "rounding", "stalls"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Explained = tuple[str, float, str]
@@ -65,10 +66,7 @@ def _swallowed(trial: Trial) -> Iterator[Explained]:
 
 
 def _counted(trial: Trial, terms: Array) -> float | None:
-    """The candidate's number over the right one, where these are the terms of its sum.
-
-    A forward op shows it at the largest term, whose exponential nobody gets wrong.
-    """
+    """The candidate's number over the right one, where these are the terms of its sum."""
     op, n = trial.op, terms.shape[1]
     if not trial.affordable(n):
         return None
@@ -83,10 +81,14 @@ def _counted(trial: Trial, terms: Array) -> float | None:
     sample = trial.sample(batch.inputs, 1.0)
     with np.errstate(all="ignore"):
         if op.vector is None:
-            largest = batch.got[0, sample.gap[0].argmin()]
-            total = np.exp(-largest) if op.logarithmic else 1.0 / largest
-            return float(total / np.exp(-sample.gap).sum())
+            return float(normalisers(sample, batch.got)[0] / np.exp(-sample.gap).sum())
         return float(batch.got[0, -1] / trial.op.formula(sample)[0, -1])
+
+
+def normalisers(sample: Sample, got: Array) -> Array:
+    """Each row's, as a forward op's largest element shows it: nobody gets its exponential wrong."""
+    largest = got[np.arange(sample.rows), sample.gap.argmin(axis=1)]
+    return np.asarray(np.exp(-largest) if sample.logarithmic else 1.0 / largest)
 
 
 def _depth(trial: Trial) -> float:

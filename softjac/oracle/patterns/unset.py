@@ -13,6 +13,7 @@ import numpy as np
 
 from softjac.oracle.explaining.evidence import Evidence
 from softjac.oracle.failure import counted
+from softjac.oracle.patterns.sums import normalisers
 from softjac.oracle.storage import fresh
 from softjac.oracle.trial import Trial
 
@@ -39,11 +40,9 @@ def sums(trial: Trial, items: list[Evidence]) -> Iterator[Explained]:
 
 
 def _numbers(trial: Trial, item: Evidence) -> Array:
-    """Each row's number, as its largest element shows it."""
-    row = np.arange(item.batch.rows)
-    if trial.op.vector is not None:
-        moved = np.broadcast_to(item.directions[0], item.got.shape)
-        place = np.abs(moved).argmax(axis=1)
-        return np.asarray((item.got - item.exact)[row, place] / moved[row, place])
-    largest = item.got[row, item.sample.gap.argmin(axis=1)]
-    return np.asarray(np.exp(-largest) if trial.op.logarithmic else 1.0 / largest)
+    """Each row's number, as the element shows it that moves most with it."""
+    if trial.op.vector is None:
+        return normalisers(item.sample, item.got)
+    moved = np.broadcast_to(item.directions[0], item.got.shape)
+    row, place = np.arange(item.batch.rows), np.abs(moved).argmax(axis=1)
+    return np.asarray((item.got - item.exact)[row, place] / moved[row, place])

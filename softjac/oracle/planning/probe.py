@@ -141,7 +141,7 @@ def _adds_too_little(least: dict[int, float]) -> bool:
 
 
 def _timed(trial: Trial, task: Task) -> bool | None:
-    """Notes the pace of a row; whether something was compiled for it, or None where a call failed.
+    """Notes the pace of a row; whether something was compiled for it; None if a call did not end.
 
     That shows in the processor's time of the first call, also where the program comes from a cache.
     """
